@@ -1,1 +1,16 @@
-//! placeholder.
+//! Owns the ports: small traits, split by capability, that roles call and engines implement.
+//! Must not contain: an engine, a role, bytes of any wire format, or business rules.
+#![warn(missing_docs)]
+
+pub mod accounts;
+pub mod bus;
+pub mod error;
+pub mod keys;
+pub mod kv;
+pub mod log;
+pub mod messages;
+pub mod metadata;
+pub mod position;
+
+pub use error::{ErrorKind, PortError, PortResult};
+pub use position::{Epoch, Offset, Partition, Position, StreamId};
