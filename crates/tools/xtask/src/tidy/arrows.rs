@@ -1,0 +1,216 @@
+//! Which crate may depend on which, and which third-party crates stay out of where.
+
+use toml::{Table, Value};
+
+use super::Findings;
+use super::tree::Tree;
+
+/// One crate of the workspace and the arrows that may leave it.
+struct Arrows {
+    folder: &'static str,
+    package: &'static str,
+    /// Workspace crates that its production code may use.
+    uses: &'static [&'static str],
+    /// Workspace crates that its tests may use besides.
+    tests_use: &'static [&'static str],
+}
+
+const fn row(
+    folder: &'static str,
+    package: &'static str,
+    uses: &'static [&'static str],
+    tests_use: &'static [&'static str],
+) -> Arrows {
+    Arrows { folder, package, uses, tests_use }
+}
+
+const CORE: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol"];
+const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
+const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
+/// What a role's tests run on: the engine that keeps everything in memory, and the test kit.
+const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
+const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit"];
+
+/// The whole truth about arrows between crates. No role knows another role (the gateway holds the
+/// auth role's types because it checks every request's token), no engine another engine, and no
+/// engine a role or the protocol.
+const TABLE: &[Arrows] = &[
+    row("crates/core/domain", "klatch-domain", &[], &[]),
+    row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
+    row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
+    row(
+        "crates/edge/gateway",
+        "klatch-gateway",
+        &["klatch-auth", "klatch-domain", "klatch-ports", "klatch-protocol"],
+        ON_MEMORY,
+    ),
+    row("crates/edge/realtime", "klatch-realtime", CORE, ON_MEMORY),
+    row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
+    row("crates/write/command", "klatch-command", CORE, ON_MEMORY),
+    row("crates/react/pump", "klatch-pump", CORE, ON_MEMORY),
+    row("crates/react/fanout", "klatch-fanout", REACTOR, ON_MEMORY),
+    row("crates/react/workers", "klatch-workers", REACTOR, ON_MEMORY),
+    row("crates/read/query", "klatch-query", CORE, ON_MEMORY),
+    row("crates/adapters/memory", "klatch-memory", PORTS, SUITES),
+    row("crates/adapters/embedded", "klatch-embedded", PORTS, SUITES),
+    row(
+        "crates/node",
+        "klatch",
+        &[
+            "klatch-auth",
+            "klatch-command",
+            "klatch-domain",
+            "klatch-embedded",
+            "klatch-fanout",
+            "klatch-gateway",
+            "klatch-loadgen",
+            "klatch-memory",
+            "klatch-ports",
+            "klatch-protocol",
+            "klatch-pump",
+            "klatch-query",
+            "klatch-realtime",
+            "klatch-workers",
+        ],
+        &["klatch-checker", "klatch-testkit"],
+    ),
+    row("crates/testing/conformance", "klatch-conformance", PORTS, &[]),
+    row("crates/testing/testkit", "klatch-testkit", PORTS, &[]),
+    row("crates/testing/checker", "klatch-checker", &["klatch-domain"], &[]),
+    row(
+        "crates/testing/loadgen",
+        "klatch-loadgen",
+        &["klatch-checker", "klatch-domain", "klatch-protocol"],
+        &[],
+    ),
+    row(
+        "crates/testing/e2e",
+        "klatch-e2e",
+        &[],
+        &["klatch-checker", "klatch-domain", "klatch-loadgen", "klatch-protocol", "klatch-testkit"],
+    ),
+    row("crates/tools/xtask", "xtask", &[], &[]),
+];
+
+/// Third-party crates that only the named packages may use, and why.
+const ONLY_IN: &[(&str, &[&str], &str)] = &[(
+    "anyhow",
+    &["klatch", "klatch-e2e", "klatch-loadgen", "xtask"],
+    "callers act on the kind of an error, so give this crate an error type",
+)];
+
+/// Third-party crates that a package must do without, and why.
+const NEVER_IN: &[(&str, &[&str], &str)] = &[(
+    "klatch-domain",
+    &["async-trait", "futures", "serde", "serde_json", "tokio", "tracing"],
+    "the domain decides; it neither waits, stores nor speaks",
+)];
+
+pub(crate) fn check(tree: &Tree, out: &mut Findings<'_>) {
+    for folder in tree.crate_folders() {
+        let path = format!("{folder}/Cargo.toml");
+        let Some(manifest) = Manifest::read(tree, &path, out) else { continue };
+        let known = TABLE.iter().find(|row| row.folder == folder);
+        let Some(row) = known.filter(|row| row.package == manifest.package) else {
+            let advice = "add the crate and its arrows to TABLE in xtask/src/tidy/arrows.rs";
+            out.add(&path, 1, advice);
+            continue;
+        };
+        for dependency in manifest.dependencies.iter().filter(|found| is_ours(&found.package)) {
+            let Dependency { package, line, dev } = dependency;
+            let name = package.as_str();
+            let allowed = row.uses.contains(&name) || *dev && row.tests_use.contains(&name);
+            if !allowed {
+                let kind = if *dev { "tests of " } else { "" };
+                let from = row.package;
+                let advice = format!("{kind}{from} may not use {package}; see TABLE in arrows.rs");
+                out.add(&path, *line, advice);
+            }
+        }
+    }
+    let is_workspace = tree.text("Cargo.toml").is_some_and(|text| text.contains("[workspace]"));
+    for row in TABLE.iter().filter(|row| is_workspace && !tree.exists(row.folder)) {
+        out.add("Cargo.toml", 1, format!("{} is gone: take it out of TABLE", row.folder));
+    }
+}
+
+pub(crate) fn check_third_party(tree: &Tree, out: &mut Findings<'_>) {
+    for folder in tree.crate_folders() {
+        let path = format!("{folder}/Cargo.toml");
+        let Some(manifest) = Manifest::read(tree, &path, out) else { continue };
+        let owner = manifest.package.as_str();
+        for Dependency { package, line, dev } in &manifest.dependencies {
+            for (name, owners, why) in ONLY_IN {
+                if package == name && !owners.contains(&owner) && !dev {
+                    out.add(&path, *line, format!("{owner} may not use {name}: {why}"));
+                }
+            }
+            for (_, names, why) in NEVER_IN.iter().filter(|(holder, ..)| *holder == owner) {
+                if names.contains(&package.as_str()) && !dev {
+                    out.add(&path, *line, format!("{owner} may not use {package}: {why}"));
+                }
+            }
+        }
+    }
+}
+
+fn is_ours(package: &str) -> bool {
+    TABLE.iter().any(|row| row.package == package) || package.starts_with("klatch-")
+}
+
+struct Dependency {
+    package: String,
+    line: usize,
+    dev: bool,
+}
+
+struct Manifest {
+    package: String,
+    dependencies: Vec<Dependency>,
+}
+
+impl Manifest {
+    fn read(tree: &Tree, path: &str, out: &mut Findings<'_>) -> Option<Self> {
+        let text = tree.text(path)?;
+        let table: Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                out.add(path, 1, format!("not a manifest: {}", error.message()));
+                return None;
+            }
+        };
+        let package = table.get("package")?.get("name")?.as_str()?.to_owned();
+        let mut dependencies = Vec::new();
+        collect(&table, text, &mut dependencies);
+        for (_, target) in table.get("target").and_then(Value::as_table).into_iter().flatten() {
+            target.as_table().into_iter().for_each(|own| collect(own, text, &mut dependencies));
+        }
+        Some(Self { package, dependencies })
+    }
+}
+
+fn collect(table: &Table, text: &str, out: &mut Vec<Dependency>) {
+    for section in ["dependencies", "build-dependencies", "dev-dependencies"] {
+        for (key, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
+            let renamed = value.get("package").and_then(Value::as_str);
+            let package = renamed.unwrap_or(key).to_owned();
+            let line = line_of(text, section, key);
+            out.push(Dependency { package, line, dev: section == "dev-dependencies" });
+        }
+    }
+}
+
+/// The line of `key` after the head of its section; 1 where the manifest is written another way.
+fn line_of(text: &str, section: &str, key: &str) -> usize {
+    let head = format!("{section}]");
+    let mut lines = text.lines().enumerate();
+    let inside = lines.by_ref().any(|(_, line)| {
+        let line = line.trim();
+        line.ends_with(&head) && matches!(line.trim_end_matches(&head), "[" | "[workspace.")
+            || line.starts_with("[target.") && line.ends_with(&format!(".{head}"))
+    });
+    let starts = |line: &str| {
+        line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
+    };
+    lines.find(|(_, line)| inside && starts(line)).map_or(1, |(at, _)| at + 1)
+}
