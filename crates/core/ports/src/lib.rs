@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod api;
 pub mod bus;
 pub mod error;
 pub mod keys;
