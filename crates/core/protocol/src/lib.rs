@@ -1,1 +1,12 @@
-//! placeholder.
+//! Owns every byte that leaves the process: log events, sealed bodies, inbox frames, REST and
+//! WebSocket JSON, problem documents.
+//! Must not contain: decisions, IO other than looking a key up, or engine words.
+#![warn(missing_docs)]
+
+pub mod event;
+pub mod hash;
+pub mod inbox;
+pub mod problem;
+pub mod rest;
+pub mod sealed;
+pub mod ws;
