@@ -55,7 +55,8 @@ $(WEB_DIST): $(WEB_SOURCES) $(WEB_MODULES)
 # --- check -----------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-tools fmt-check web-lint web-unit web-build lint-rust test-rust web-e2e ## every check, as CI runs it
+test: ## every check, as CI runs it
+test: test-tools fmt-check web-lint web-unit web-build lint-rust test-rust web-e2e
 	$(call say,all checks passed)
 
 .PHONY: check

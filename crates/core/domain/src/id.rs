@@ -180,7 +180,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn message_id_carries_time_seq_and_room(time in 0..=Timestamp::MAX.0, seq in 1..=MAX_SEQ, room: u128) {
+        fn message_id_carries_time_seq_and_room(
+            time in 0..=Timestamp::MAX.0,
+            seq in 1..=MAX_SEQ,
+            room: u128,
+        ) {
             let room = RoomId(uuid_v7(Timestamp(time), room));
             let id = MessageId::new(room, Seq(seq), Timestamp(time));
             prop_assert_eq!(id.seq(), Seq(seq));
@@ -190,7 +194,11 @@ mod tests {
         }
 
         #[test]
-        fn message_ids_of_a_room_order_as_seq_does(time in 0..Timestamp::MAX.0, seq in 1..MAX_SEQ, later in 0u64..1000) {
+        fn message_ids_of_a_room_order_as_seq_does(
+            time in 0..Timestamp::MAX.0,
+            seq in 1..MAX_SEQ,
+            later in 0u64..1000,
+        ) {
             let room = RoomId(uuid_v7(Timestamp(time), 42));
             let first = MessageId::new(room, Seq(seq), Timestamp(time));
             let second = MessageId::new(room, Seq(seq + 1), Timestamp(time).plus_ms(later));

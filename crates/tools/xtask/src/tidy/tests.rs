@@ -157,9 +157,12 @@ fn a_crate_must_say_what_it_owns_and_what_stays_out() {
     };
     let good = "//! Owns every read of the stores.\n//! Must not contain: any writer.\n";
     assert!(with(good).is_empty());
+    let wrapped = "//! Owns every read of the stores and\n//! what is counted from them.\n\
+                   //! Must not contain: any writer.\n";
+    assert!(with(wrapped).is_empty());
     assert_eq!(with("//! placeholder.\n").len(), 2);
-    let second = "//! Owns every read of the stores.\n//!\n//! Must not contain: any writer.\n";
-    assert_eq!(with(second), ["crates/read/query/src/lib.rs:2"]);
+    let apart = "//! Owns every read of the stores.\n//!\n//! Must not contain: any writer.\n";
+    assert_eq!(with(apart), ["crates/read/query/src/lib.rs:1"]);
     assert_eq!(
         places("crate-doc", &[("crates/read/query/Cargo.toml", &toml)]),
         ["crates/read/query/Cargo.toml:1"]
