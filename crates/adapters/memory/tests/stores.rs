@@ -1,0 +1,28 @@
+//! The stores' conformance suites on the in-memory adapters.
+
+mod messages {
+    use klatch_memory::messages::MessageStore;
+
+    klatch_conformance::message_store_tests!((MessageStore::new(), ()));
+}
+
+mod metadata {
+    use klatch_memory::metadata::MetadataStore;
+
+    klatch_conformance::metadata_store_tests!((MetadataStore::new(), ()));
+}
+
+mod accounts {
+    use klatch_memory::accounts::Accounts;
+
+    klatch_conformance::account_store_tests!((Accounts::new(), ()));
+}
+
+mod keys {
+    use std::sync::Arc;
+
+    use klatch_conformance::sample::Repeatable;
+    use klatch_memory::keys::Keys;
+
+    klatch_conformance::key_store_tests!((Keys::new(Arc::new(Repeatable::new(1))), ()));
+}
