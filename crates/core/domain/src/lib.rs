@@ -16,7 +16,7 @@ pub mod user;
 
 pub use clock::{Clock, Entropy, Timestamp};
 pub use event::{Change, Event, TimelineEvent, UserChange, UserEvent};
-pub use id::{InstanceId, MessageId, RoomId, SessionId, UserId};
+pub use id::{ConnectionId, InstanceId, MessageId, RoomId, SessionId, UserId};
 pub use message::{ContentType, Message, Ordinal, Seq};
 pub use rejection::Rejection;
 pub use sealed::Sealed;

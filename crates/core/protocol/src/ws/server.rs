@@ -1,0 +1,258 @@
+//! What the server sends besides events: answers and notices to one connection.
+
+use bytes::Bytes;
+use klatch_domain::MessageId;
+use klatch_domain::{ConnectionId, UserId};
+use klatch_ports::Position;
+use klatch_ports::api::commands::{Changed, Sent};
+use serde::Serialize;
+
+/// A WebSocket text frame around `json`, unmasked as servers send them.
+pub fn frame(json: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(json.len() + 10);
+    frame_header(&mut out, json.len());
+    out.extend_from_slice(json);
+    out.into()
+}
+
+fn frame_header(out: &mut Vec<u8>, length: usize) {
+    out.push(0x81);
+    if let Ok(short @ 0..=125) = u8::try_from(length) {
+        out.push(short);
+    } else if let Ok(medium) = u16::try_from(length) {
+        out.push(126);
+        out.extend_from_slice(&medium.to_be_bytes());
+    } else {
+        out.push(127);
+        out.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+}
+
+/// Serialises straight into a text frame: room for the longest header is left in front.
+pub(super) fn framed<T: Serialize>(value: &T) -> Bytes {
+    const ROOM: usize = 10;
+    let mut out = Vec::with_capacity(512);
+    out.resize(ROOM, 0);
+    // Writing to a Vec and maps with text keys cannot fail.
+    if serde_json::to_writer(&mut out, value).is_err() {
+        out.truncate(ROOM);
+    }
+    let mut header = Vec::with_capacity(ROOM);
+    frame_header(&mut header, out.len() - ROOM);
+    let start = ROOM - header.len();
+    if let Some(place) = out.get_mut(start..ROOM) {
+        place.copy_from_slice(&header);
+    }
+    Bytes::from(out).slice(start..)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a, T> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    payload: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+/// The limits a client is told at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Most bytes in a message the client may send.
+    pub max_frame_bytes: usize,
+    /// Most code points in a message's content.
+    pub max_content_chars: usize,
+    /// Most ids in a subscription.
+    pub max_subscriptions: usize,
+}
+
+/// The first frame of a connection.
+#[derive(Clone, Debug)]
+pub struct Hello<'a> {
+    /// The connection's id.
+    pub connection: ConnectionId,
+    /// Who the token stands for.
+    pub user: UserId,
+    /// How often the client should be heard, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Live events begin after these.
+    pub positions: &'a [Position],
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// `hello`.
+pub fn hello(hello: &Hello<'_>) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct User {
+        user_id: String,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        connection_id: String,
+        user: User,
+        heartbeat_ms: u64,
+        positions: Vec<String>,
+        limits: Limits,
+    }
+    let payload = Payload {
+        connection_id: hello.connection.to_string(),
+        user: User { user_id: hello.user.to_string() },
+        heartbeat_ms: hello.heartbeat_ms,
+        positions: hello.positions.iter().map(Position::to_string).collect(),
+        limits: hello.limits,
+    };
+    framed(&Envelope { kind: "hello", payload, request_id: None })
+}
+
+/// `ack` of a sent message: the body of the REST answer.
+pub fn sent(request_id: Option<&str>, sent: &Sent, client_key: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload<'a> {
+        message_id: Shown<MessageId>,
+        room_id: Shown<klatch_domain::RoomId>,
+        seq: u64,
+        ordinal: Option<u64>,
+        created_at: Shown<klatch_domain::Timestamp>,
+        position: Shown<Position>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_message_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
+    }
+    let payload = Payload {
+        message_id: Shown(sent.message),
+        room_id: Shown(sent.room),
+        seq: sent.seq.0,
+        ordinal: sent.ordinal.map(|ordinal| ordinal.0),
+        created_at: Shown(sent.at),
+        position: Shown(sent.position),
+        client_message_id: client_key,
+        replayed: sent.replayed,
+    };
+    framed(&Envelope { kind: "ack", payload, request_id })
+}
+
+/// `ack` of an edit or delete.
+pub fn changed(request_id: Option<&str>, changed: &Changed, message: MessageId) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        message_id: Shown<MessageId>,
+        room_id: Shown<klatch_domain::RoomId>,
+        seq: u64,
+        position: Shown<Position>,
+    }
+    let payload = Payload {
+        message_id: Shown(message),
+        room_id: Shown(changed.room),
+        seq: changed.seq.0,
+        position: Shown(changed.position),
+    };
+    framed(&Envelope { kind: "ack", payload, request_id })
+}
+
+/// A refusal of one request, in the words of the problem document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorPayload<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// In a few words.
+    pub title: &'a str,
+    /// What exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'a str>,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// `error`.
+pub fn error(request_id: Option<&str>, payload: &ErrorPayload<'_>) -> Bytes {
+    framed(&Envelope { kind: "error", payload, request_id })
+}
+
+/// `pong`.
+pub fn pong(request_id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Nothing {}
+    framed(&Envelope { kind: "pong", payload: Nothing {}, request_id })
+}
+
+/// How a resume was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// Everything missed was sent, `n` events.
+    Replay(u64),
+    /// Too much was missed: fetch the rooms and their history.
+    Snapshot,
+}
+
+/// `resumed`: sent after the replayed events; live events begin after `positions`.
+pub fn resumed(request_id: Option<&str>, tier: Tier, positions: &[Position]) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        tier: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replayed: Option<u64>,
+        positions: Vec<String>,
+    }
+    let (tier, replayed) = match tier {
+        Tier::Replay(count) => ("replay", Some(count)),
+        Tier::Snapshot => ("snapshot", None),
+    };
+    let positions = positions.iter().map(Position::to_string).collect();
+    framed(&Envelope {
+        kind: "resumed",
+        payload: Payload { tier, replayed, positions },
+        request_id,
+    })
+}
+
+/// `invalid`: the positions mean nothing here; take a snapshot.
+pub fn invalid(request_id: Option<&str>, reason: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct Payload<'a> {
+        reason: &'a str,
+    }
+    framed(&Envelope { kind: "invalid", payload: Payload { reason }, request_id })
+}
+
+/// Serialises by `Display`, without an allocation of its own.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: std::fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_every_length_carry_the_right_header() {
+        for length in [0, 1, 125, 126, 65_535, 65_536, 100_000] {
+            let json = vec![b' '; length];
+            let bytes = frame(&json);
+            let header = bytes.len() - length;
+            let told = match (bytes[1], header) {
+                (n @ 0..=125, 2) => usize::from(n),
+                (126, 4) => usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
+                (127, 10) => u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize,
+                odd => panic!("{odd:?}"),
+            };
+            assert_eq!((bytes[0], told), (0x81, length));
+            let text = "x".repeat(length);
+            assert_eq!(framed(&text), frame(format!("\"{text}\"").as_bytes()));
+        }
+    }
+}
