@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod limits;
 pub mod member;

@@ -170,7 +170,7 @@ pub struct RoomHead {
     pub ordinal: Ordinal,
     /// Time of the newest event; a later event never carries an earlier one.
     pub time: Timestamp,
-    /// Time of the newest message, for lists by activity.
+    /// Time of the newest message, or of the room's beginning, for lists by activity.
     pub active_at: Timestamp,
 }
 
