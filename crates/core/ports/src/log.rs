@@ -121,6 +121,8 @@ pub struct NewRecord {
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// Most records in one [`Append`].
 pub const APPEND_RECORDS_MAX: usize = 1000;
+/// Most bytes in the bodies of one [`Append`] together.
+pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What must hold for an append to take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +144,21 @@ pub struct Append {
     pub expected: Expected,
     /// What; 1 to [`APPEND_RECORDS_MAX`] records.
     pub records: SmallVec<[NewRecord; 1]>,
+}
+
+impl Append {
+    /// Bytes of all bodies together.
+    pub fn body_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.body.len()).sum()
+    }
+
+    /// Whether it keeps every limit named here; an engine refuses one that does not with
+    /// [`ErrorKind::Misconfigured`].
+    pub fn is_within_limits(&self) -> bool {
+        (1..=APPEND_RECORDS_MAX).contains(&self.records.len())
+            && self.records.iter().all(|record| record.body.len() <= RECORD_BYTES_MAX)
+            && self.body_bytes() <= APPEND_BYTES_MAX
+    }
 }
 
 /// Where an append landed.
@@ -191,6 +208,8 @@ impl AppendError {
 }
 
 /// Called once, from any thread, when an append is durable or has failed. Must not block.
+///
+/// The thread may be the caller's own, before `submit` returns: hold no lock there that this takes.
 pub type Completion = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 
 /// Appends to the log.
@@ -233,7 +252,8 @@ pub struct Record {
     pub key: Key,
     /// What it is about.
     pub kind: Kind,
-    /// When the log took it in. Retention goes by this, never order.
+    /// When the log took it in; never earlier than the record before it. Retention goes by this,
+    /// order never does.
     pub appended_at: Timestamp,
     /// What was appended.
     pub body: Bytes,
@@ -267,10 +287,13 @@ pub trait LogReader: Send + Sync {
     async fn start(&self, stream: StreamId, partition: Partition) -> PortResult<Offset>;
 
     /// Up to `limit` records after `after`. An empty batch with `through == after`: nothing yet.
-    /// May return fewer although more are there; `through` then is before the end.
+    /// May return fewer, or none, although more are there; `through` then is before the end.
+    /// Begins at [`LogReader::start`] when `after` lies before it: whoever must miss nothing
+    /// compares the two.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] names the damaged place; other parts of the log stay readable.
+    /// [`ErrorKind::Misconfigured`]: there is no such partition.
     async fn read(
         &self,
         stream: StreamId,
@@ -288,7 +311,7 @@ pub trait LogReader: Send + Sync {
         most: Duration,
     ) -> PortResult<()>;
 
-    /// The offset before the first record appended at `time` or later.
+    /// The offset before the first record appended at `time` or later; the end when there is none.
     async fn at_time(
         &self,
         stream: StreamId,
@@ -296,10 +319,11 @@ pub trait LogReader: Send + Sync {
         time: Timestamp,
     ) -> PortResult<Offset>;
 
-    /// The newest durable record of `key` in `stream`, if the log still holds one.
+    /// The newest durable record of `key` that was appended to `stream`, if the log still holds
+    /// one: what [`Expected::Head`] is compared with. Copies shown in a stream do not count.
     async fn head(&self, stream: StreamId, key: Key) -> PortResult<Option<Offset>>;
 
-    /// The record at `offset`, if it is still there.
+    /// The record at `offset`, if `stream` shows it and it is still there.
     async fn record(
         &self,
         stream: StreamId,
@@ -313,16 +337,32 @@ pub trait LogReader: Send + Sync {
 pub struct Delivery {
     /// The record.
     pub record: Record,
-    /// How often it was handed out, this time included.
+    /// How often it was handed out, this time included. A crash may lose the last counts.
     pub attempt: u32,
+}
+
+/// Most records a consumer may have handed out and not finished, put-back ones included. At this
+/// many, [`Consumer::fetch`] hands out nothing but what is due again.
+pub const OUTSTANDING_MAX: usize = 10_000;
+
+/// Whether `name` can name a durable consumer: 1 to 64 of `a`–`z`, `0`–`9`, `-` and `_`.
+pub fn is_consumer_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Opens durable consumers.
 #[async_trait]
 pub trait EventConsumer: Send + Sync {
-    /// The consumer called `name` on a partition: made at `start` when new, else where it was.
+    /// The consumer called `name` on a partition: made at `start` when new (its first record is
+    /// the first one after it), else where it was: every record after the floor that was not
+    /// finished comes again, put-back ones when they are due.
     ///
-    /// One holder at a time: opening it again ends the earlier handle.
+    /// One holder at a time: opening it again ends the earlier handle, whose calls then answer
+    /// [`ErrorKind::Closed`]. The same name on another stream or partition is another consumer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Misconfigured`]: not a name by [`is_consumer_name`], or no such partition.
     async fn open(
         &self,
         name: &str,
@@ -336,13 +376,14 @@ pub trait EventConsumer: Send + Sync {
 #[async_trait]
 pub trait Consumer: Send {
     /// Up to `limit` records that are due: put-back ones first, then new ones. Waits up to `most`
-    /// for the first.
+    /// for the first; empty when none came. Dropping the future hands out nothing.
     async fn fetch(&mut self, limit: usize, most: Duration) -> PortResult<Vec<Delivery>>;
 
-    /// Done with everything handed out up to and including `through` that was not put back.
+    /// Done with everything handed out up to and including `through` that was not put back since.
     async fn ack(&mut self, through: Offset) -> PortResult<()>;
 
-    /// Puts one record back; it is handed out again after `delay`. Others go on meanwhile.
+    /// Puts one handed-out record back; it is handed out again after `delay`. Others go on
+    /// meanwhile. No effect on a record that is not out.
     async fn nak(&mut self, offset: Offset, delay: Duration) -> PortResult<()>;
 
     /// Gives up one record: it is not handed out again. The caller has recorded a dead letter.

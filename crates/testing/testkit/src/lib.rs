@@ -1,1 +1,9 @@
-//! placeholder.
+//! Owns what tests of many crates need: clocks and randomness that repeat, builders, faults.
+//! Must not contain: an engine, a role, a test, or anything that production code uses.
+#![warn(missing_docs)]
+
+mod clock;
+mod entropy;
+
+pub use clock::ManualClock;
+pub use entropy::SeededEntropy;
