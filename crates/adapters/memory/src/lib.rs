@@ -3,7 +3,10 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod bus;
 pub mod keys;
+pub mod kv;
+pub mod log;
 pub mod messages;
 pub mod metadata;
 mod progress;

@@ -1,10 +1,18 @@
 //! Owns the conformance suites: one per port, each promise a named case, run on every adapter.
 //! Must not contain: an engine, or a case that only one engine could pass.
 #![warn(missing_docs)]
-#![expect(clippy::expect_used, reason = "a case fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a case fails by panicking"
+)]
 
 pub mod accounts;
+pub mod bus;
 pub mod keys;
+pub mod kv;
+pub mod log;
 pub mod messages;
 pub mod metadata;
 pub mod random;
