@@ -1,0 +1,100 @@
+/** What went wrong, in words for people. */
+
+export interface FieldProblem {
+  pointer: string;
+  code: string;
+}
+
+export interface ProblemBody {
+  code?: string;
+  title?: string;
+  detail?: string;
+  status?: number;
+  errors?: FieldProblem[];
+}
+
+/** A refusal or failure with a stable code. `offline`, `timeout` and `unreadable` are this side's own. */
+export class Problem extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly detail: string | undefined;
+  readonly errors: readonly FieldProblem[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(body: ProblemBody, retryAfterMs?: number) {
+    super(body.title ?? body.code ?? 'problem');
+    this.name = 'Problem';
+    this.code = body.code ?? 'unknown';
+    this.status = body.status ?? 0;
+    this.detail = body.detail ?? body.title;
+    this.errors = body.errors ?? [];
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  already_member: 'They are already in this room.',
+  admin_only: 'Only an administrator may do this.',
+  content_too_long: 'This message is longer than 40,000 characters.',
+  email_taken: 'There is already an account with this e-mail address.',
+  forbidden: 'You may not do this in this room.',
+  idempotency_mismatch: 'This message was already sent with other words.',
+  internal: 'The server had a problem. Please try again.',
+  invalid_credentials: 'The name or the password is not right.',
+  invalid_setup_token: 'This setup link is not valid any more.',
+  last_owner: 'You are the last owner: make someone else owner before you leave.',
+  locked_out: 'Too many attempts. Please wait a few minutes.',
+  message_deleted: 'This message was deleted.',
+  message_not_found: 'This message does not exist any more.',
+  name_taken: 'This name is taken.',
+  offline: 'The server cannot be reached. Check your connection.',
+  payload_too_large: 'This is too large to send.',
+  rate_limited: 'That was a little too fast. Please wait a moment.',
+  read_model_behind: 'The server is catching up. Please try again in a moment.',
+  registration_closed: 'This server takes no new accounts right now.',
+  room_archived: 'This room is archived: it can be read, not written.',
+  room_full: 'This room is full.',
+  room_not_found: 'This room does not exist, or you may not see it.',
+  timeout: 'The server did not answer in time.',
+  unauthorized: 'Please sign in again.',
+  unreadable: 'The server gave an answer this page does not understand.',
+  user_not_found: 'There is no such person.',
+  username_taken: 'This user name is taken.',
+  weak_password: 'Please choose a longer password.',
+  wrong_room_type: 'This is not possible in this kind of room.',
+};
+
+/** Plain words for any failure; never a code or a stack. */
+export function wordsFor(error: unknown): string {
+  if (!(error instanceof Problem)) return 'Something went wrong. Please try again.';
+  const words = WORDS[error.code];
+  if (error.code === 'rate_limited' && error.retryAfterMs !== undefined) {
+    const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
+    return `That was a little too fast. Please wait ${seconds} second${seconds === 1 ? '' : 's'}.`;
+  }
+  return words ?? sentence(error.detail) ?? 'Something went wrong. Please try again.';
+}
+
+function sentence(text: string | undefined): string | undefined {
+  const trimmed = text?.trim();
+  if (!trimmed) return undefined;
+  const capital = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** The words for one form field (`/username`), if the problem names it. */
+export function fieldWords(error: unknown, field: string): string | undefined {
+  if (!(error instanceof Problem)) return undefined;
+  const hit = error.errors.find((e) => e.pointer.replace(/^[#/]+/, '') === field);
+  if (hit) return WORDS[hit.code] ?? FIELD_RULES[field] ?? 'This is not valid.';
+  if (error.code === `${field}_taken`) return WORDS[error.code];
+  return undefined;
+}
+
+const FIELD_RULES: Readonly<Record<string, string>> = {
+  username: 'Use 2 to 32 small letters, digits, dots, dashes or underscores.',
+  email: 'This does not look like an e-mail address.',
+  password: 'Please choose a longer password.',
+  displayName: 'Use 1 to 100 characters.',
+  name: 'Use 1 to 100 characters.',
+};

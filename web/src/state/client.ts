@@ -1,0 +1,143 @@
+/** Puts the parts of the state together: what each event of one means for the others. */
+
+import type { RoomTimelineEvent, ServerFrame } from '../protocol/frames';
+import type { RoomId } from '../protocol/types';
+import type { Environment, Transport } from '../transport';
+import { Core } from './core';
+import { History } from './history';
+import { Live } from './live';
+import { People } from './people';
+import { Rooms } from './rooms';
+import { Sending } from './sending';
+import { Session } from './session';
+import { Store } from './store';
+
+/** How long what was sent before a break may take until history is read again. */
+const FLUSH_LIMIT_MS = 4_000;
+const HINT_DELAY_MS = 1_000;
+const SAVE_DELAY_MS = 1_000;
+
+export class Client {
+  readonly store = new Store();
+  readonly people: People;
+  readonly history: History;
+  readonly rooms: Rooms;
+  readonly sending: Sending;
+  readonly session: Session;
+  readonly core: Core;
+  readonly #live: Live;
+  readonly #later = new Map<string, () => void>();
+
+  constructor(transport: Transport, env: Environment) {
+    this.core = new Core(this.store, transport.api, env);
+    const position = () => this.#live.position;
+    this.#live = new Live(transport, env, {
+      onLink: (link) =>
+        this.#onLink(link.phase === 'waiting', () => {
+          this.store.dispatch({ type: 'link/changed', link });
+        }),
+      onHello: ({ user, limits }) => this.store.dispatch({ type: 'link/hello', user, limits }),
+      onFrame: (frame) => this.#onFrame(frame),
+      onLive: (complete) => void this.#onLive(complete),
+      onSignedOut: () => this.session.end(),
+    });
+    this.people = new People(this.core);
+    this.history = new History(this.core, this.people, position);
+    this.rooms = new Rooms(this.core, this.history, this.people, position);
+    this.sending = new Sending(this.core, this.#live);
+    this.session = new Session(this.core, {
+      onSignedIn: () => this.#live.start(),
+      onSignedOut: () => this.#onSignedOut(),
+    });
+    this.#saveReadPointers();
+  }
+
+  #onSignedOut(): void {
+    this.#live.stop();
+    this.people.forget();
+    for (const cancel of this.#later.values()) cancel();
+    this.#later.clear();
+  }
+
+  #onLink(waiting: boolean, tell: () => void): void {
+    tell();
+    // Without a live connection the lists are still worth showing.
+    if (waiting && this.store.get().roomList.status === 'loading') void this.rooms.load();
+  }
+
+  async #onLive(complete: boolean): Promise<void> {
+    const flushed = this.sending.flush();
+    if (complete) {
+      for (const roomId of Object.keys(this.store.get().timelines)) this.#mend(roomId);
+      return;
+    }
+    // What we sent ourselves is confirmed first, so that it is not shown beside its copy.
+    await Promise.race([flushed, this.core.sleep(FLUSH_LIMIT_MS)]);
+    await this.rooms.load();
+    const { openRoom } = this.store.get();
+    this.store.dispatch({ type: 'history/forgotten', except: openRoom });
+    if (openRoom === null) return;
+    if (!this.store.get().rooms[openRoom]?.joined) await this.rooms.refresh(openRoom);
+    void this.rooms.loadMembers(openRoom);
+    await this.history.reconcile(openRoom);
+  }
+
+  #onFrame(frame: ServerFrame): void {
+    if (frame.type === 'room-hint') {
+      this.store.dispatch({ type: 'hint', hint: frame });
+      return this.#soon(`hint ${frame.roomId}`, HINT_DELAY_MS, () =>
+        this.#mendHinted(frame.roomId),
+      );
+    }
+    if (!('seq' in frame)) return;
+    this.store.dispatch({ type: 'event', event: frame });
+    this.#learnFrom(frame);
+    if (this.#live.isLive) this.#mend(frame.roomId);
+  }
+
+  #learnFrom(event: RoomTimelineEvent): void {
+    const { rooms, me, members } = this.store.get();
+    if (event.type === 'message') this.people.need([event.senderId]);
+    const mine = event.type === 'member' && event.userId === me?.userId;
+    const away = event.type === 'member' && (event.change === 'left' || event.change === 'removed');
+    const known = rooms[event.roomId];
+    if (!known && !(mine && away)) void this.rooms.refresh(event.roomId, true);
+    else if (mine && known) void this.rooms.refresh(event.roomId);
+    if (event.type === 'member' && !away && members[event.roomId]) {
+      void this.rooms.learnMember(event.roomId, event.userId);
+    }
+  }
+
+  /** Fetches what is missing in a room where events jumped. */
+  #mend(roomId: RoomId): void {
+    const timeline = this.store.get().timelines[roomId];
+    const broken = timeline?.status === 'ready' && timeline.ahead.length > 0;
+    if (broken) void this.history.reconcile(roomId);
+  }
+
+  #mendHinted(roomId: RoomId): void {
+    const { rooms, openRoom, timelines } = this.store.get();
+    const behind = (rooms[roomId]?.headSeq ?? 0) > (timelines[roomId]?.headSeen ?? 0);
+    if (openRoom === roomId && behind) void this.history.reconcile(roomId);
+    void this.rooms.refresh(roomId);
+  }
+
+  #saveReadPointers(): void {
+    let saved = this.store.get().read;
+    this.store.subscribe(() => {
+      const { read } = this.store.get();
+      if (read === saved) return;
+      saved = read;
+      this.#soon('read', SAVE_DELAY_MS, () => this.session.saveRead());
+    });
+  }
+
+  #soon(key: string, ms: number, task: () => void): void {
+    if (this.#later.has(key)) return;
+    const cancel = this.core.env.after(ms, () => {
+      this.#later.delete(key);
+      task();
+    });
+    this.#later.set(key, cancel);
+  }
+}

@@ -1,0 +1,57 @@
+/** What every group of commands works with. */
+
+import { Problem, wordsFor } from '../protocol/problem';
+import type { Api, Environment } from '../transport';
+import type { State } from './model';
+import type { Store } from './store';
+
+export class Core {
+  readonly store: Store;
+  readonly api: Api;
+  readonly env: Environment;
+  /** Set by the session: ends it on this side. */
+  onUnauthorized: () => void = () => {};
+
+  constructor(store: Store, api: Api, env: Environment) {
+    this.store = store;
+    this.api = api;
+    this.env = env;
+  }
+
+  get state(): State {
+    return this.store.get();
+  }
+
+  /** The words for a failure; a session that ended is also ended here. */
+  words(error: unknown): string {
+    const signedIn = this.state.session === 'signed-in';
+    if (signedIn && error instanceof Problem && error.status === 401) this.onUnauthorized();
+    return wordsFor(error);
+  }
+
+  /** Shows a failure for a while. */
+  report(error: unknown): void {
+    const text = this.words(error);
+    if (this.state.session === 'signed-in') this.notify(text, 'error');
+  }
+
+  notify(text: string, tone: 'error' | 'info'): void {
+    if (this.state.notices.some((n) => n.text === text)) return;
+    const id = this.env.uuid();
+    this.store.dispatch({ type: 'notice/added', notice: { id, text, tone } });
+    this.env.after(8_000, () => this.store.dispatch({ type: 'notice/dropped', id }));
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((done) => {
+      this.env.after(ms, () => done());
+    });
+  }
+}
+
+/** Whether trying again later may help. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof Problem)) return false;
+  const codes = ['offline', 'timeout', 'read_model_behind', 'rate_limited', 'internal'];
+  return codes.includes(error.code);
+}

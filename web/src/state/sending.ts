@@ -1,0 +1,131 @@
+/** Sends, edits and deletes; shows each at once and puts it right when the server has spoken. */
+
+import type { ClientFrame } from '../protocol/frames';
+import { Problem } from '../protocol/problem';
+import type { CommandReceipt, MessageId, NewMessage, RoomId, SendReceipt } from '../protocol/types';
+import type { Core } from './core';
+import type { Live } from './live';
+import type { Outgoing } from './model';
+
+export class Sending {
+  readonly #core: Core;
+  readonly #live: Live;
+  readonly #inFlight = new Set<string>();
+
+  constructor(core: Core, live: Live) {
+    this.#core = core;
+    this.#live = live;
+  }
+
+  /** Shows the message and sends it; while there is no connection it waits for one. */
+  send(roomId: RoomId, content: string, replyTo: MessageId | null): void {
+    const { env, store } = this.#core;
+    const clientMessageId = env.uuid();
+    const createdAt = new Date(env.now()).toISOString();
+    const base = { clientMessageId, roomId, content, replyTo, createdAt };
+    store.dispatch({ type: 'outbox/queued', outgoing: { ...base, status: 'sending' } });
+    void this.#deliver(clientMessageId);
+  }
+
+  /** Tries a failed message again, under the same id: if it did arrive, it is not there twice. */
+  retry(clientMessageId: string): void {
+    this.#core.store.dispatch({ type: 'outbox/retried', clientMessageId });
+    void this.#deliver(clientMessageId);
+  }
+
+  discard(clientMessageId: string): void {
+    this.#core.store.dispatch({ type: 'outbox/discarded', clientMessageId });
+  }
+
+  /** Sends again, in order, what a broken connection left without an answer. */
+  async flush(): Promise<void> {
+    const waiting = this.#core.state.outbox.filter((o) => o.status === 'sending');
+    await Promise.all(waiting.map((o) => this.#deliver(o.clientMessageId)));
+  }
+
+  edit(roomId: RoomId, messageId: MessageId, content: string): Promise<void> {
+    const frame: ClientFrame = { type: 'edit', payload: { roomId, messageId, content } };
+    const rest = () => this.#core.api.edit(roomId, messageId, content);
+    return this.#change({ kind: 'edit', roomId, content }, messageId, frame, rest);
+  }
+
+  remove(roomId: RoomId, messageId: MessageId): Promise<void> {
+    const frame: ClientFrame = { type: 'delete', payload: { roomId, messageId } };
+    const rest = () => this.#core.api.remove(roomId, messageId);
+    return this.#change({ kind: 'delete', roomId, content: '' }, messageId, frame, rest);
+  }
+
+  async #deliver(clientMessageId: string): Promise<void> {
+    const outgoing = this.#core.state.outbox.find((o) => o.clientMessageId === clientMessageId);
+    if (!outgoing || this.#inFlight.has(clientMessageId) || !this.#live.isLive) return;
+    this.#inFlight.add(clientMessageId);
+    try {
+      const receipt = await this.#post(newMessage(outgoing));
+      this.#core.store.dispatch({ type: 'outbox/confirmed', clientMessageId, receipt });
+    } catch (error) {
+      // It stays on its way; `flush` goes on with it when the connection is back.
+      if (isDisconnect(error)) return;
+      const words = this.#core.words(error);
+      this.#core.store.dispatch({ type: 'outbox/failed', clientMessageId, error: words });
+    } finally {
+      this.#inFlight.delete(clientMessageId);
+    }
+  }
+
+  async #post(message: NewMessage): Promise<SendReceipt> {
+    const frame: ClientFrame = { type: 'message', payload: message };
+    // Forty thousand characters can be more bytes than a frame may have; REST takes them.
+    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length + 64;
+    if (bytes > this.#core.state.limits.maxFrameBytes) return this.#core.api.send(message);
+    return receiptOf(await this.#live.request(frame));
+  }
+
+  async #change(
+    change: { kind: 'edit' | 'delete'; roomId: RoomId; content: string },
+    messageId: MessageId,
+    frame: ClientFrame,
+    rest: () => Promise<CommandReceipt>,
+  ): Promise<void> {
+    const { store } = this.#core;
+    store.dispatch({ type: 'change/begun', messageId, change });
+    try {
+      const bytes = new TextEncoder().encode(JSON.stringify(frame)).length + 64;
+      const byFrame = this.#live.isLive && bytes <= this.#core.state.limits.maxFrameBytes;
+      const answer = await (byFrame ? this.#live.request(frame) : rest());
+      const seq = typeof answer?.seq === 'number' ? answer.seq : undefined;
+      store.dispatch({ type: 'change/acknowledged', messageId, seq });
+    } catch (error) {
+      store.dispatch({ type: 'change/dropped', messageId });
+      const passing = isDisconnect(error);
+      this.#core.report(passing ? new Problem({ code: 'offline' }) : error);
+    }
+  }
+}
+
+function newMessage(outgoing: Outgoing): NewMessage {
+  const { roomId, content, clientMessageId, replyTo } = outgoing;
+  const message: NewMessage = { roomId, content, clientMessageId };
+  return replyTo === null ? message : { ...message, replyTo };
+}
+
+function isDisconnect(error: unknown): boolean {
+  return error instanceof Problem && error.code === 'disconnected';
+}
+
+function receiptOf(payload: Record<string, unknown>): SendReceipt {
+  const { messageId, roomId, seq, createdAt, ordinal, position } = payload;
+  const complete =
+    typeof messageId === 'string' &&
+    typeof roomId === 'string' &&
+    typeof seq === 'number' &&
+    typeof createdAt === 'string';
+  if (!complete) throw new Problem({ code: 'unreadable' });
+  return {
+    messageId,
+    roomId,
+    seq,
+    createdAt,
+    ordinal: typeof ordinal === 'number' ? ordinal : null,
+    position: typeof position === 'string' ? position : '',
+  };
+}

@@ -1,0 +1,122 @@
+/** Signing in and out, and keeping the session fresh. */
+
+import { Problem } from '../protocol/problem';
+import type { RoomId, Self } from '../protocol/types';
+import type { Credentials, Registration } from '../transport';
+import { backoffMs } from './backoff';
+import type { Core } from './core';
+
+export interface SessionListener {
+  onSignedIn(): void;
+  onSignedOut(): void;
+}
+
+/** When the life of the access cookie is not known, look again after this time. */
+const LOOK_AGAIN_MS = 300_000;
+
+export class Session {
+  readonly #core: Core;
+  readonly #listener: SessionListener;
+  #cancelRenewal: () => void = () => {};
+
+  constructor(core: Core, listener: SessionListener) {
+    this.#core = core;
+    this.#listener = listener;
+    core.onUnauthorized = () => this.end();
+  }
+
+  /** Takes up the session of an earlier visit, if there is one; keeps trying while offline. */
+  async restore(): Promise<void> {
+    if (!this.#core.api.hasSession()) return this.end();
+    for (let attempt = 0; this.#core.state.session === 'unknown'; attempt += 1) {
+      try {
+        return this.#begin(await this.#core.api.me());
+      } catch (error) {
+        if (error instanceof Problem && (error.status === 401 || error.status === 403)) {
+          return this.end();
+        }
+        this.#core.store.dispatch({
+          type: 'link/changed',
+          link: { phase: 'waiting', attempt, nextAt: null },
+        });
+        await this.#core.sleep(backoffMs(attempt, this.#core.env.random()));
+      }
+    }
+  }
+
+  async login(input: Credentials): Promise<void> {
+    this.#begin(await this.#core.api.login(input));
+  }
+
+  async register(input: Registration): Promise<void> {
+    this.#begin(await this.#core.api.register(input));
+  }
+
+  /** Ends the session on the server; on this side it ends in any case. */
+  async logout(): Promise<void> {
+    try {
+      await this.#core.api.logout();
+    } catch (error) {
+      const refused = error instanceof Problem && error.status === 401;
+      if (!refused) return this.#core.report(error);
+    }
+    this.end();
+  }
+
+  /** Ends the session on this side. */
+  end(): void {
+    if (this.#core.state.session === 'signed-out') return;
+    this.#cancelRenewal();
+    this.#listener.onSignedOut();
+    this.#core.store.dispatch({ type: 'session/signed-out' });
+  }
+
+  /** Keeps what was read, for the next visit of this person in this browser. */
+  saveRead(): void {
+    const { me, read } = this.#core.state;
+    if (me) this.#core.env.keep(readKey(me), JSON.stringify(read));
+  }
+
+  #begin(me: Self): void {
+    const read = this.#savedRead(me);
+    this.#core.store.dispatch({ type: 'session/signed-in', me, read });
+    this.#core.store.dispatch({ type: 'users/learned', users: [me] });
+    this.#scheduleRenewal();
+    this.#listener.onSignedIn();
+  }
+
+  #scheduleRenewal(): void {
+    const { api, env } = this.#core;
+    const end = api.expiresAt();
+    const left = end === null ? LOOK_AGAIN_MS : end - env.now();
+    // Two thirds through its life, a little spread, so that tabs do not all come at once.
+    const wait = Math.max(5_000, left * 0.72 + env.random() * 0.05 * Math.max(0, left));
+    this.#cancelRenewal();
+    this.#cancelRenewal = env.after(wait, () => void this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const { api } = this.#core;
+    try {
+      if (api.expiresAt() !== null) await api.renew();
+    } catch (error) {
+      this.#core.words(error);
+    }
+    if (this.#core.state.session === 'signed-in') this.#scheduleRenewal();
+  }
+
+  #savedRead(me: Self): Record<RoomId, number> {
+    try {
+      const saved: unknown = JSON.parse(this.#core.env.remember(readKey(me)) ?? '{}');
+      if (typeof saved !== 'object' || saved === null) return {};
+      const pairs = Object.entries(saved).filter(([, value]) => typeof value === 'number');
+      return Object.fromEntries(pairs) as Record<RoomId, number>;
+    } catch {
+      return {};
+    }
+  }
+}
+
+function readKey(me: Self): string {
+  return `klatch.read.${me.userId}`;
+}

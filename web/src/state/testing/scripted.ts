@@ -1,0 +1,257 @@
+/**
+ * Stands in for the browser in unit tests: a clock that moves when told, sockets that say what
+ * the test says, and REST answers taken from a small room store written by the test.
+ */
+
+import { Problem } from '../../protocol/problem';
+import type { Message, Room, Self } from '../../protocol/types';
+import type { Api, Environment, Socket, SocketEvents, Transport } from '../../transport';
+
+export class ScriptedClock implements Environment {
+  time = Date.parse('2026-03-01T10:00:00Z');
+  readonly kept = new Map<string, string>();
+  #timers: { at: number; task: () => void; id: number }[] = [];
+  #ids = 0;
+  #wakers = new Set<() => void>();
+
+  now = () => this.time;
+  random = () => 0.5;
+  uuid = () => {
+    this.#ids += 1;
+    return `uuid-${this.#ids}`;
+  };
+  after = (ms: number, task: () => void) => {
+    this.#ids += 1;
+    const id = this.#ids;
+    this.#timers.push({ at: this.time + ms, task, id });
+    return () => {
+      this.#timers = this.#timers.filter((t) => t.id !== id);
+    };
+  };
+  onWake = (task: () => void) => {
+    this.#wakers.add(task);
+    return () => this.#wakers.delete(task);
+  };
+  remember = (key: string) => this.kept.get(key) ?? null;
+  keep = (key: string, value: string) => void this.kept.set(key, value);
+
+  wake(): void {
+    for (const task of [...this.#wakers]) task();
+  }
+
+  /** Moves time on and runs what becomes due, in order. */
+  async advance(ms: number): Promise<void> {
+    const end = this.time + ms;
+    await settle();
+    for (;;) {
+      const due = this.#timers.filter((t) => t.at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!due) break;
+      this.#timers = this.#timers.filter((t) => t !== due);
+      this.time = Math.max(this.time, due.at);
+      due.task();
+      await settle();
+    }
+    this.time = end;
+  }
+}
+
+/** Lets everything that waits for promises run. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 30; i += 1) await Promise.resolve();
+}
+
+interface Frame {
+  type: string;
+  requestId?: string;
+  payload: Record<string, unknown>;
+}
+
+export class ScriptedSocket implements Socket {
+  readonly sent: Frame[] = [];
+  closed = false;
+  readonly #events: SocketEvents;
+
+  constructor(events: SocketEvents) {
+    this.#events = events;
+  }
+
+  send(text: string): boolean {
+    if (this.closed) return false;
+    this.sent.push(JSON.parse(text) as Frame);
+    return true;
+  }
+
+  close(): void {
+    this.end(1006);
+  }
+
+  /** The server closes, or the network breaks. */
+  end(code: number, reason = ''): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#events.onClose(code, reason);
+  }
+
+  say(type: string, payload: object, requestId?: string): void {
+    this.#events.onText(JSON.stringify({ type, payload, ...(requestId ? { requestId } : {}) }));
+  }
+
+  hello(positions: string[] = ['m0-a.100']): void {
+    const user = { userId: ME.userId, username: ME.username, displayName: ME.displayName };
+    this.say('hello', { connectionId: 'c', user, heartbeatMs: 30_000, positions, limits: {} });
+  }
+
+  /** The newest sent frame of a type. */
+  last(type: string): Frame {
+    const frame = this.sent.filter((f) => f.type === type).at(-1);
+    if (!frame) throw new Error(`no ${type} was sent`);
+    return frame;
+  }
+}
+
+export const ME: Self = { userId: 'me', username: 'me', displayName: 'Me' };
+
+export function room(roomId: string, over: Partial<Room> = {}): Room {
+  return {
+    roomId,
+    type: 'channel',
+    name: roomId,
+    visibility: 'public',
+    createdAt: '2026-03-01T09:00:00Z',
+    archived: false,
+    memberCount: 2,
+    headSeq: 0,
+    lastOrdinal: 0,
+    lastActivityAt: '2026-03-01T09:00:00Z',
+    joined: true,
+    ...over,
+  };
+}
+
+/** A message id that carries its seq, as the server makes them. */
+export function idOf(seq: number): string {
+  return `01890000-0000-7000-8000-00${seq.toString(16).padStart(10, '0')}`;
+}
+
+export function message(roomId: string, seq: number, over: Partial<Message> = {}): Message {
+  return {
+    messageId: idOf(seq),
+    roomId,
+    seq,
+    ordinal: seq,
+    senderId: 'ann',
+    content: `message ${seq}`,
+    contentType: 'text',
+    replyTo: null,
+    createdAt: '2026-03-01T09:30:00Z',
+    editedAt: null,
+    deletedAt: null,
+    ...over,
+  };
+}
+
+/** The event of a message, as it comes live. */
+export function event(m: Message, extra: object = {}): object {
+  return { ...m, position: `m0-a.${100 + m.seq}`, ...extra };
+}
+
+/** A transport whose server is the test. */
+export class ScriptedTransport implements Transport {
+  readonly sockets: ScriptedSocket[] = [];
+  readonly calls: string[] = [];
+  rooms: Room[] = [];
+  messages = new Map<string, Message[]>();
+  signedIn = true;
+  /** Thrown by the next calls whose name begins so. */
+  readonly failures = new Map<string, Problem>();
+  readonly api: Api;
+
+  constructor() {
+    this.api = scriptedApi(this);
+  }
+
+  connect(events: SocketEvents): Socket {
+    const socket = new ScriptedSocket(events);
+    this.sockets.push(socket);
+    return socket;
+  }
+
+  get socket(): ScriptedSocket {
+    const socket = this.sockets.at(-1);
+    if (!socket) throw new Error('nothing connected');
+    return socket;
+  }
+
+  add(roomId: string, ...messages: Message[]): void {
+    this.messages.set(roomId, [...(this.messages.get(roomId) ?? []), ...messages]);
+  }
+
+  count(prefix: string): number {
+    return this.calls.filter((c) => c.startsWith(prefix)).length;
+  }
+}
+
+function scriptedApi(script: ScriptedTransport): Api {
+  const answer = <T>(name: string, make: () => T): Promise<T> => {
+    script.calls.push(name);
+    for (const [prefix, problem] of script.failures) {
+      if (name.startsWith(prefix)) return Promise.reject(problem);
+    }
+    return Promise.resolve().then(make);
+  };
+  const find = (roomId: string): Room => {
+    const found = script.rooms.find((r) => r.roomId === roomId);
+    if (!found) throw new Problem({ code: 'room_not_found', status: 404 });
+    return found;
+  };
+  return {
+    hasSession: () => script.signedIn,
+    expiresAt: () => null,
+    register: () => answer('register', () => ME),
+    login: () => answer('login', () => ME),
+    logout: () => answer('logout', () => undefined),
+    me: () => answer('me', () => ME),
+    renew: () => answer('renew', () => undefined),
+    renewSince: () => answer('renewSince', () => undefined),
+    rooms: () => answer('rooms', () => ({ items: [...script.rooms], nextCursor: null })),
+    room: (id) => answer(`room ${id}`, () => find(id)),
+    createRoom: () => answer('createRoom', () => ({ ...room('made'), position: 'm0-a.101' })),
+    join: (id) => answer(`join ${id}`, () => ({ position: 'm0-a.101' })),
+    leave: (id) => answer(`leave ${id}`, () => ({})),
+    members: (id) => answer(`members ${id}`, () => ({ items: [], nextCursor: null })),
+    addMember: (id) => answer(`addMember ${id}`, () => ({})),
+    history: (id, q) =>
+      answer(`history ${id} ${q.before ?? '-'} ${q.after ?? '-'}`, () => {
+        const all = [...(script.messages.get(id) ?? [])].sort((a, b) => a.seq - b.seq);
+        const limit = q.limit ?? 50;
+        const after = q.after;
+        const fit =
+          after !== undefined
+            ? all.filter((m) => m.seq > after)
+            : all.filter((m) => m.seq < (q.before ?? Number.POSITIVE_INFINITY));
+        const items = after !== undefined ? fit.slice(0, limit) : fit.slice(-limit);
+        const nextCursor = fit.length > limit ? 'more' : null;
+        return { items: items.reverse(), nextCursor };
+      }),
+    message: (id, messageId) =>
+      answer(`message ${messageId}`, () => {
+        const hit = script.messages.get(id)?.find((m) => m.messageId === messageId);
+        if (!hit) throw new Problem({ code: 'message_not_found', status: 404 });
+        return hit;
+      }),
+    send: (m) =>
+      answer('send', () => ({
+        messageId: idOf(9),
+        roomId: m.roomId,
+        seq: 9,
+        ordinal: 9,
+        createdAt: '2026-03-01T10:00:00Z',
+        position: 'm0-a.109',
+      })),
+    edit: () => answer('edit', () => ({ seq: 10 })),
+    remove: () => answer('remove', () => ({ seq: 10 })),
+    user: (userId) =>
+      answer(`user ${userId}`, () => ({ userId, username: userId, displayName: userId })),
+    searchUsers: () => answer('searchUsers', () => ({ items: [], nextCursor: null })),
+  };
+}

@@ -1,0 +1,110 @@
+/** Transport and environment made of the browser's own parts. */
+
+import { createApi } from './api';
+import type { Environment, Socket, SocketEvents, Transport } from './index';
+
+export function browserTransport(env: Environment): Transport {
+  const api = createApi({
+    fetch: (input, init) => window.fetch(input, init),
+    csrf: () => cookie('klatch_csrf'),
+    sleep: (ms) => new Promise((done) => env.after(ms, () => done())),
+    now: env.now,
+    exclusively,
+    remember: env.remember,
+    keep: env.keep,
+  });
+  return { api, connect };
+}
+
+export function browserEnvironment(): Environment {
+  const memory = new Map<string, string>();
+  return {
+    now: () => Date.now(),
+    after: (ms, task) => {
+      const timer = window.setTimeout(task, ms);
+      return () => window.clearTimeout(timer);
+    },
+    random: () => Math.random(),
+    uuid,
+    onWake,
+    remember: (key) => {
+      try {
+        return window.localStorage.getItem(key);
+      } catch {
+        return memory.get(key) ?? null;
+      }
+    },
+    keep: (key, value) => {
+      try {
+        window.localStorage.setItem(key, value);
+      } catch {
+        // Storage may be full or forbidden; this page then remembers for itself.
+        memory.set(key, value);
+      }
+    },
+  };
+}
+
+function connect(events: SocketEvents): Socket {
+  const url = new URL('/ws', window.location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const socket = new WebSocket(url);
+  let over = false;
+  const end = (code: number, reason: string) => {
+    if (over) return;
+    over = true;
+    events.onClose(code, reason);
+  };
+  socket.onmessage = (event) => {
+    if (!over && typeof event.data === 'string') events.onText(event.data);
+  };
+  socket.onclose = (event) => end(event.code, event.reason);
+  return {
+    send: (text) => {
+      if (over || socket.readyState !== WebSocket.OPEN) return false;
+      socket.send(text);
+      return true;
+    },
+    // A dead network would keep the close handshake waiting for minutes: report the end at once.
+    close: () => {
+      socket.close();
+      end(1006, '');
+    },
+  };
+}
+
+function cookie(name: string): string | null {
+  for (const part of document.cookie.split('; ')) {
+    const [key, ...rest] = part.split('=');
+    if (key === name) return decodeURIComponent(rest.join('='));
+  }
+  return null;
+}
+
+/** Web locks exist only on secure origins; without them each tab only takes care of itself. */
+function exclusively<T>(task: () => Promise<T>): Promise<T> {
+  const locks = (navigator as Partial<Navigator>).locks;
+  return locks ? locks.request('klatch.refresh', task) : task();
+}
+
+/** A random UUID, also on origins (plain http in a local network) without `randomUUID`. */
+function uuid(): string {
+  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+function onWake(task: () => void): () => void {
+  const onVisible = () => {
+    if (document.visibilityState === 'visible') task();
+  };
+  window.addEventListener('online', task);
+  document.addEventListener('visibilitychange', onVisible);
+  return () => {
+    window.removeEventListener('online', task);
+    document.removeEventListener('visibilitychange', onVisible);
+  };
+}

@@ -1,0 +1,107 @@
+/** One JSON request: headers, time limit, problem details, waiting for a read model. */
+
+import { Problem, type ProblemBody } from '../protocol/problem';
+
+export interface Call {
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  path: string;
+  query?: Record<string, string | number | undefined>;
+  body?: unknown;
+  position?: string | undefined;
+}
+
+const TIME_LIMIT_MS = 15_000;
+const BEHIND_RETRIES = 3;
+
+export interface HttpParts {
+  fetch: typeof fetch;
+  csrf: () => string | null;
+  sleep: (ms: number) => Promise<void>;
+}
+
+/** Performs `call` under `/api/v1`; rejects with a `Problem`, never with anything else. */
+export async function perform<T>(parts: HttpParts, call: Call): Promise<T> {
+  let position = call.position;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await once<T>(parts, { ...call, position });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      // A server that was restored from a backup does not know our position: read without it.
+      if (error.code === 'invalid_position' && position !== undefined) {
+        position = undefined;
+      } else if (error.code === 'read_model_behind' && attempt < BEHIND_RETRIES) {
+        await parts.sleep(error.retryAfterMs ?? 1_000);
+      } else {
+        throw error;
+      }
+    }
+  }
+}
+
+async function once<T>(parts: HttpParts, call: Call): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (call.body !== undefined) headers['Content-Type'] = 'application/json';
+  if (call.position !== undefined) headers['X-Klatch-Position'] = call.position;
+  const csrf = call.method === 'GET' ? null : parts.csrf();
+  if (csrf !== null) headers['X-Klatch-CSRF'] = csrf;
+  const init: RequestInit = {
+    method: call.method,
+    headers,
+    credentials: 'same-origin',
+    cache: 'no-store',
+    signal: AbortSignal.timeout(TIME_LIMIT_MS),
+  };
+  if (call.body !== undefined) init.body = JSON.stringify(call.body);
+  let response: Response;
+  let text: string;
+  try {
+    response = await parts.fetch(address(call), init);
+    text = await response.text();
+  } catch (error) {
+    const timedOut = error instanceof DOMException && error.name === 'TimeoutError';
+    throw new Problem({ code: timedOut ? 'timeout' : 'offline' });
+  }
+  if (!response.ok) throw problemOf(response, text);
+  return (text === '' ? undefined : json(text)) as T;
+}
+
+function address(call: Call): string {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(call.query ?? {})) {
+    if (value !== undefined) query.set(key, String(value));
+  }
+  const tail = query.toString();
+  return `/api/v1/${call.path}${tail === '' ? '' : `?${tail}`}`;
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem({ code: 'unreadable' });
+  }
+}
+
+function problemOf(response: Response, text: string): Problem {
+  let body: ProblemBody = {};
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null) body = parsed as ProblemBody;
+  } catch {
+    // A proxy's HTML page: the status has to do.
+  }
+  const code = body.code ?? codeFor(response.status);
+  const seconds = Number(response.headers.get('Retry-After'));
+  const retryAfterMs = seconds > 0 ? seconds * 1_000 : undefined;
+  return new Problem({ ...body, code, status: response.status }, retryAfterMs);
+}
+
+function codeFor(status: number): string {
+  if (status === 401) return 'unauthorized';
+  if (status === 413) return 'payload_too_large';
+  if (status === 429) return 'rate_limited';
+  // A gateway without a server behind it.
+  if (status === 502 || status === 503 || status === 504) return 'offline';
+  return status >= 500 ? 'internal' : 'unknown';
+}

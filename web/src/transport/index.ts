@@ -1,0 +1,115 @@
+/**
+ * The only door to the network. State talks to these interfaces; `browser.ts` makes them of
+ * fetch, WebSocket and cookies.
+ */
+
+import type {
+  CommandReceipt,
+  Member,
+  Message,
+  MessageId,
+  NewMessage,
+  NewRoom,
+  Page,
+  Room,
+  RoomId,
+  Self,
+  SendReceipt,
+  User,
+  UserId,
+} from '../protocol/types';
+
+export interface Registration {
+  username: string;
+  email: string;
+  password: string;
+  displayName?: string;
+  /** From the one-time link that makes the first administrator. */
+  setupToken?: string;
+}
+
+export interface Credentials {
+  login: string;
+  password: string;
+}
+
+export interface HistoryQuery {
+  before?: number;
+  after?: number;
+  limit?: number;
+  /** Wait until the read model has applied this position. */
+  position?: string | undefined;
+}
+
+export interface RoomsQuery {
+  scope: 'joined' | 'public';
+  cursor?: string | undefined;
+  limit?: number;
+  position?: string | undefined;
+}
+
+/** Every call rejects with a `Problem`. A 401 is answered by one refresh and one repetition. */
+export interface Api {
+  /** Whether this browser seems to hold a session (the readable cookie is there). */
+  hasSession(): boolean;
+  register(input: Registration): Promise<Self>;
+  login(input: Credentials): Promise<Self>;
+  logout(): Promise<void>;
+  me(): Promise<Self>;
+  /** Renews the access cookie if it is near its end; other tabs are taken into account. */
+  renew(): Promise<void>;
+  /** Renews it in any case, unless another tab did after `since` (ms since the epoch). */
+  renewSince(since: number): Promise<void>;
+  /** When the access cookie ends, in ms since the epoch, if known. */
+  expiresAt(): number | null;
+
+  rooms(query: RoomsQuery): Promise<Page<Room>>;
+  room(roomId: RoomId, position?: string): Promise<Room>;
+  createRoom(room: NewRoom): Promise<Room & CommandReceipt>;
+  join(roomId: RoomId): Promise<CommandReceipt>;
+  leave(roomId: RoomId): Promise<CommandReceipt>;
+  members(roomId: RoomId, cursor?: string): Promise<Page<Member>>;
+  addMember(roomId: RoomId, userId: UserId): Promise<CommandReceipt>;
+
+  /** Items come newest first, whatever the direction. */
+  history(roomId: RoomId, query: HistoryQuery): Promise<Page<Message>>;
+  message(roomId: RoomId, messageId: MessageId): Promise<Message>;
+  send(message: NewMessage): Promise<SendReceipt>;
+  edit(roomId: RoomId, messageId: MessageId, content: string): Promise<CommandReceipt>;
+  remove(roomId: RoomId, messageId: MessageId): Promise<CommandReceipt>;
+
+  user(userId: UserId): Promise<User>;
+  searchUsers(query: string): Promise<Page<User>>;
+}
+
+/** What a socket reports; after `onClose` nothing more comes. */
+export interface SocketEvents {
+  onText(text: string): void;
+  onClose(code: number, reason: string): void;
+}
+
+export interface Socket {
+  /** False if the socket is not open; nothing was sent then. */
+  send(text: string): boolean;
+  close(): void;
+}
+
+export interface Transport {
+  api: Api;
+  connect(events: SocketEvents): Socket;
+}
+
+/** Time, chance and small memory; given in, so that tests decide them. */
+export interface Environment {
+  now(): number;
+  /** Runs `task` after `ms`; the answer cancels it. */
+  after(ms: number, task: () => void): () => void;
+  /** 0 ≤ x < 1 */
+  random(): number;
+  uuid(): string;
+  /** Tells when the network comes back or the page is looked at again; the answer stops it. */
+  onWake(task: () => void): () => void;
+  /** A string kept in this browser; null if there is none. Nothing secret goes here. */
+  remember(key: string): string | null;
+  keep(key: string, value: string): void;
+}
