@@ -3,6 +3,7 @@
 import type { RoomTimelineEvent, ServerFrame } from '../protocol/frames';
 import type { RoomId } from '../protocol/types';
 import type { Environment, Transport } from '../transport';
+import { Composing } from './composing';
 import { Core } from './core';
 import { History } from './history';
 import { Live } from './live';
@@ -23,6 +24,7 @@ export class Client {
   readonly history: History;
   readonly rooms: Rooms;
   readonly sending: Sending;
+  readonly composing: Composing;
   readonly session: Session;
   readonly core: Core;
   readonly #live: Live;
@@ -45,6 +47,7 @@ export class Client {
     this.history = new History(this.core, this.people, position);
     this.rooms = new Rooms(this.core, this.history, this.people, position);
     this.sending = new Sending(this.core, this.#live);
+    this.composing = new Composing(this.core, this.sending);
     this.session = new Session(this.core, {
       onSignedIn: () => this.#live.start(),
       onSignedOut: () => this.#onSignedOut(),

@@ -1,0 +1,162 @@
+import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
+import { AccountBar } from '../features/account/AccountBar';
+import { BrowsePage } from '../features/browse/BrowsePage';
+import { ConnectionPill } from '../features/connection/ConnectionPill';
+import { NewRoomDialog } from '../features/new-room/NewRoomDialog';
+import { RoomList } from '../features/room-list/RoomList';
+import { useSelect } from '../state/react';
+import { totalUnread } from '../state/selectors';
+import { Button, IconButton } from '../ui/Button';
+import { Icon } from '../ui/Icon';
+import { Logo } from '../ui/Logo';
+import { Announcer } from './Announcer';
+import { RoomPage } from './RoomPage';
+import { go, type Route, roomHref } from './route';
+import { useNarrow } from './use-narrow';
+
+/** The rooms at the side, and one page. */
+export function Shell({ route }: { route: Route }) {
+  const narrow = useNarrow();
+  const [drawer, setDrawer] = useState(false);
+  const [creating, setCreating] = useState(false);
+  const current = route.page === 'room' ? route.roomId : null;
+  // Whoever chose a room wants to see it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: closes at every change of place
+  useEffect(() => setDrawer(false), [route]);
+  const open = narrow && drawer;
+  const close = useCallback(() => setDrawer(false), []);
+  const menu = narrow ? <MenuButton open={open} onOpen={() => setDrawer(true)} /> : null;
+  return (
+    <div className="shell">
+      <button type="button" className="skip" onClick={skip}>
+        Skip to the conversation
+      </button>
+      <Drawer narrow={narrow} open={open} onClose={close}>
+        <header className="side-head">
+          <Logo />
+          <IconButton icon="plus" label="Start a conversation" onClick={() => setCreating(true)} />
+        </header>
+        <RoomList current={current} hrefOf={roomHref} />
+        <a
+          className="side-link"
+          href="#/browse"
+          aria-current={route.page === 'browse' ? 'page' : undefined}
+        >
+          <Icon name="compass" /> Browse channels
+        </a>
+        <AccountBar />
+      </Drawer>
+      {open && <div className="scrim" onClick={close} aria-hidden="true" />}
+      <main className="main" inert={open} id="main">
+        <Page route={route} menu={menu} onNew={() => setCreating(true)} />
+        <ConnectionPill />
+      </main>
+      {creating && (
+        <NewRoomDialog
+          onClose={() => setCreating(false)}
+          onCreated={(roomId) => {
+            setCreating(false);
+            go(roomHref(roomId));
+          }}
+        />
+      )}
+      <Announcer roomId={current} />
+    </div>
+  );
+}
+
+interface PageProps {
+  route: Route;
+  menu: ReactNode;
+  onNew: () => void;
+}
+
+function Page({ route, menu, onNew }: PageProps) {
+  switch (route.page) {
+    case 'room':
+      return <RoomPage key={route.roomId} roomId={route.roomId} menu={menu} />;
+    case 'browse':
+      return <BrowsePage menu={menu} hrefOf={roomHref} onOpen={(id) => go(roomHref(id))} />;
+    default:
+      return <Home menu={menu} onNew={onNew} />;
+  }
+}
+
+function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
+  const name = useSelect((s) => s.me?.displayName || s.me?.username);
+  const rooms = useSelect((s) => Object.values(s.rooms).some((room) => room.joined));
+  return (
+    <>
+      <header className="page-head page-head-bare">{menu}</header>
+      <div className="home">
+        <Logo large />
+        <h1 tabIndex={-1}>Hello, {name}</h1>
+        <p>
+          {rooms
+            ? 'Choose a room, or start something new.'
+            : 'Find a channel to join, or start a conversation.'}
+        </p>
+        <div className="home-actions">
+          <Button look="solid" icon="compass" onClick={() => go('#/browse')}>
+            Browse channels
+          </Button>
+          <Button icon="plus" onClick={onNew}>
+            Start a conversation
+          </Button>
+        </div>
+      </div>
+    </>
+  );
+}
+
+function MenuButton({ open, onOpen }: { open: boolean; onOpen: () => void }) {
+  const unread = useSelect(totalUnread);
+  return (
+    <span className="menu-button">
+      <IconButton
+        icon="menu"
+        label={unread > 0 ? `Rooms, ${unread} unread` : 'Rooms'}
+        aria-expanded={open}
+        onClick={onOpen}
+      />
+      {unread > 0 && <span className="menu-dot" aria-hidden="true" />}
+    </span>
+  );
+}
+
+interface DrawerProps {
+  narrow: boolean;
+  open: boolean;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+/** The side: always there on wide windows, a drawer on narrow ones. */
+function Drawer({ narrow, open, onClose, children }: DrawerProps) {
+  const side = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!open) return;
+    const before = document.activeElement;
+    const first = side.current?.querySelector<HTMLElement>('a[tabindex="0"], button');
+    first?.focus();
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key === 'Escape') onClose();
+    };
+    document.addEventListener('keydown', onKey);
+    return () => {
+      document.removeEventListener('keydown', onKey);
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, [open, onClose]);
+  return (
+    <div className={`side ${open ? 'side-open' : ''}`} ref={side} inert={narrow && !open}>
+      {children}
+    </div>
+  );
+}
+
+/** The target moves with the page: the composer where there is one, else the heading. */
+function skip() {
+  const composer = document.getElementById('composer');
+  (composer ?? document.querySelector<HTMLElement>('#main h1'))?.focus();
+}

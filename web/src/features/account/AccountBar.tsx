@@ -1,0 +1,37 @@
+import { useState } from 'react';
+import { useClient, useSelect } from '../../state/react';
+import { nameOf } from '../../state/selectors';
+import { Avatar } from '../../ui/Avatar';
+import { IconButton } from '../../ui/Button';
+import { nextTheme, readTheme, setTheme, type Theme } from '../../ui/theme';
+import './account.css';
+
+const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const;
+
+/** Who is signed in, the look of the page, and the way out. */
+export function AccountBar() {
+  const client = useClient();
+  const me = useSelect((s) => s.me);
+  const { env } = client.core;
+  const [theme, choose] = useState<Theme>(() => readTheme(env.remember));
+  if (!me) return null;
+  const following = nextTheme(theme);
+  return (
+    <section className="account" aria-label="Your account">
+      <Avatar id={me.userId} name={nameOf(me)} />
+      <span className="account-name">
+        {nameOf(me)}
+        <small>@{me.username}</small>
+      </span>
+      <IconButton
+        icon={THEME_ICON[theme]}
+        label={`Colours: ${theme}. Change to ${following}`}
+        onClick={() => {
+          setTheme(following, env.keep);
+          choose(following);
+        }}
+      />
+      <IconButton icon="leave" label="Sign out" onClick={() => void client.session.logout()} />
+    </section>
+  );
+}

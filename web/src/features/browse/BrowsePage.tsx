@@ -1,0 +1,130 @@
+import { type ReactNode, useCallback, useEffect, useState } from 'react';
+import type { Room, RoomId } from '../../protocol/types';
+import { useClient, useSelect } from '../../state/react';
+import { Button } from '../../ui/Button';
+import { Icon } from '../../ui/Icon';
+import './browse.css';
+
+interface Props {
+  /** The button that opens the room list on phones. */
+  menu: ReactNode;
+  hrefOf: (roomId: RoomId) => string;
+  onOpen: (roomId: RoomId) => void;
+}
+
+/** Public channels, to look at and to join. */
+export function BrowsePage({ menu, hrefOf, onOpen }: Props) {
+  const { rooms, status, more, load } = usePublicRooms();
+  const [filter, setFilter] = useState('');
+  const wanted = filter.trim().toLocaleLowerCase();
+  const shown = rooms.filter((r) => (r.name ?? '').toLocaleLowerCase().includes(wanted));
+  return (
+    <div className="browse">
+      <header className="page-head">
+        {menu}
+        <h1 tabIndex={-1}>Browse channels</h1>
+      </header>
+      <div className="browse-body">
+        <search className="room-filter browse-filter">
+          <Icon name="search" />
+          <input
+            type="search"
+            value={filter}
+            placeholder="Find a channel"
+            aria-label="Find a channel"
+            onChange={(event) => setFilter(event.target.value)}
+          />
+        </search>
+        <ul className="browse-list">
+          {shown.map((room) => (
+            <li key={room.roomId}>
+              <Card room={room} href={hrefOf(room.roomId)} onOpen={onOpen} />
+            </li>
+          ))}
+        </ul>
+        <p className="browse-status" role="status">
+          {words(status, shown.length, wanted !== '')}
+        </p>
+        {(more || status === 'failed') && status !== 'loading' && (
+          <Button onClick={load}>{status === 'failed' ? 'Try again' : 'Show more'}</Button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+type Status = 'loading' | 'ready' | 'failed';
+
+function words(status: Status, count: number, filtered: boolean): string {
+  if (status === 'loading') return 'Loading…';
+  if (status === 'failed') return 'The channels could not be loaded.';
+  if (count > 0) return '';
+  return filtered ? 'No channel has this name.' : 'There are no public channels yet.';
+}
+
+function usePublicRooms() {
+  const client = useClient();
+  const [rooms, setRooms] = useState<readonly Room[]>([]);
+  const [cursor, setCursor] = useState<string | null>(null);
+  const [status, setStatus] = useState<Status>('loading');
+  const read = useCallback(
+    async (from: string | undefined) => {
+      setStatus('loading');
+      try {
+        const page = await client.rooms.browse(from);
+        setRooms((old) => (from === undefined ? page.items : [...old, ...page.items]));
+        setCursor(page.nextCursor ?? null);
+        setStatus('ready');
+      } catch (error) {
+        client.core.words(error);
+        setStatus('failed');
+      }
+    },
+    [client],
+  );
+  useEffect(() => void read(undefined), [read]);
+  const load = () => void read(cursor ?? undefined);
+  return { rooms, status, more: cursor !== null, load };
+}
+
+function Card({ room, href, onOpen }: { room: Room; href: string; onOpen: (id: RoomId) => void }) {
+  const client = useClient();
+  const [busy, setBusy] = useState(false);
+  const joined = useSelect((s) => s.rooms[room.roomId]?.joined ?? room.joined);
+  const join = async () => {
+    setBusy(true);
+    try {
+      await client.rooms.join(room.roomId);
+      onOpen(room.roomId);
+    } catch (error) {
+      client.core.report(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <article className="browse-card">
+      <span className="room-mark">
+        <Icon name="channel" />
+      </span>
+      <div className="browse-text">
+        <h2>
+          <a href={href}>{room.name}</a>
+        </h2>
+        <p>
+          {room.memberCount.toLocaleString()} {room.memberCount === 1 ? 'member' : 'members'}
+          {(room.topic ?? room.description) ? ` · ${room.topic ?? room.description}` : ''}
+        </p>
+      </div>
+      {joined ? (
+        <span className="browse-joined">
+          <Icon name="check" /> Joined
+        </span>
+      ) : (
+        <Button busy={busy} onClick={() => void join()} aria-label={`Join ${room.name}`}>
+          Join
+        </Button>
+      )}
+    </article>
+  );
+}

@@ -1,0 +1,95 @@
+import { type ReactNode, useState } from 'react';
+import type { Room } from '../../protocol/types';
+import { useClient, useSelect } from '../../state/react';
+import { titleOf } from '../../state/selectors';
+import { Button, IconButton } from '../../ui/Button';
+import { Dialog } from '../../ui/Dialog';
+import { Icon } from '../../ui/Icon';
+import './room-header.css';
+
+interface Props {
+  room: Room;
+  menu: ReactNode;
+  membersShown: boolean;
+  onToggleMembers: () => void;
+  onLeft: () => void;
+}
+
+/** What room this is, and what can be done with the whole of it. */
+export function RoomHeader({ room, menu, membersShown, onToggleMembers, onLeft }: Props) {
+  const title = useSelect((s) => titleOf(s, room));
+  const [leaving, setLeaving] = useState(false);
+  const count = room.memberCount.toLocaleString();
+  const people = `${count} ${room.memberCount === 1 ? 'member' : 'members'}`;
+  return (
+    <header className="page-head room-header">
+      {menu}
+      <div className="room-header-text">
+        <h1 tabIndex={-1}>
+          {room.type === 'channel' && (
+            <Icon name={room.visibility === 'private' ? 'lock' : 'channel'} />
+          )}
+          <span>{title}</span>
+        </h1>
+        {(room.topic || room.description) && (
+          <p className="room-header-topic">{room.topic || room.description}</p>
+        )}
+      </div>
+      <Button
+        look="plain"
+        icon="people"
+        className="room-header-members"
+        aria-pressed={membersShown}
+        aria-label={`${people}: ${membersShown ? 'hide' : 'show'} the list`}
+        title={people}
+        onClick={onToggleMembers}
+      >
+        {count}
+      </Button>
+      {room.joined && room.type !== 'direct' && (
+        <IconButton icon="leave" label="Leave this room" onClick={() => setLeaving(true)} />
+      )}
+      {leaving && (
+        <LeaveDialog room={room} title={title} onClose={() => setLeaving(false)} onLeft={onLeft} />
+      )}
+    </header>
+  );
+}
+
+interface LeaveProps {
+  room: Room;
+  title: string;
+  onClose: () => void;
+  onLeft: () => void;
+}
+
+function LeaveDialog({ room, title, onClose, onLeft }: LeaveProps) {
+  const client = useClient();
+  const [busy, setBusy] = useState(false);
+  const leave = async () => {
+    setBusy(true);
+    try {
+      await client.rooms.leave(room.roomId);
+      onClose();
+      onLeft();
+    } catch (error) {
+      client.core.report(error);
+      onClose();
+    }
+  };
+  return (
+    <Dialog title={`Leave ${title}?`} onClose={onClose}>
+      <p>
+        {room.visibility === 'public'
+          ? 'You can come back whenever you like.'
+          : 'It is private: to come back you need an invitation.'}
+      </p>
+      <div className="dialog-actions">
+        <Button onClick={onClose}>Stay</Button>
+        <Button look="danger" busy={busy} onClick={() => void leave()}>
+          Leave
+        </Button>
+      </div>
+    </Dialog>
+  );
+}

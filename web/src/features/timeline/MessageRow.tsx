@@ -1,0 +1,193 @@
+import { type KeyboardEvent, memo, useEffect } from 'react';
+import type { Message, MessageId } from '../../protocol/types';
+import type { Change, Entry } from '../../state/model';
+import { useClient, useSelect } from '../../state/react';
+import { senderName } from '../../state/selectors';
+import { Avatar } from '../../ui/Avatar';
+import { IconButton } from '../../ui/Button';
+import { Icon } from '../../ui/Icon';
+import { Markdown } from '../../ui/Markdown';
+import { plainText } from '../../ui/markdown';
+import { clockTime, fullTime } from '../../ui/time';
+
+export interface MessageActions {
+  reply: (messageId: MessageId) => void;
+  edit: (messageId: MessageId) => void;
+  remove: (messageId: MessageId) => void;
+  jump: (messageId: MessageId) => void;
+}
+
+interface Props {
+  entry: Entry;
+  continued: boolean;
+  me: string;
+  canWrite: boolean;
+  /** The one message that Tab reaches. */
+  active: boolean;
+  flash: boolean;
+  actions: MessageActions;
+}
+
+/** One stored message with what can be done with it. */
+export const MessageRow = memo(function MessageRow(props: Props) {
+  const { continued, active, flash, actions } = props;
+  const change = useSelect((s) => s.changes[props.entry.messageId]);
+  const entry = shown(props.entry, change);
+  const name = useSelect((s) => senderName(s.users, entry.senderId));
+  const deleted = entry.deletedAt !== null;
+  const mine = entry.senderId === props.me && props.canWrite && !deleted;
+  const can = { reply: props.canWrite && !deleted, edit: mine, remove: mine };
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey) return;
+    const act = keyAction(event.key, can);
+    if (!act) return;
+    event.preventDefault();
+    actions[act](entry.messageId);
+  };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: a message takes keys for its actions
+    <div
+      className={`message ${continued ? 'message-continued' : ''} ${flash ? 'message-flash' : ''}`}
+      data-row={entry.key}
+      data-seq={entry.seq}
+      tabIndex={active ? 0 : -1}
+      onKeyDown={onKeyDown}
+    >
+      <Gutter continued={continued} entry={entry} name={name} />
+      <div className="message-main">
+        {entry.replyTo !== null && <Quote entry={entry} onJump={actions.jump} />}
+        <Head continued={continued} entry={entry} name={name} />
+        <Body entry={entry} />
+      </div>
+      <Toolbar can={can} active={active} entry={entry} name={name} actions={actions} />
+    </div>
+  );
+});
+
+type Can = Record<'reply' | 'edit' | 'remove', boolean>;
+
+function keyAction(key: string, can: Can): keyof Can | undefined {
+  if (key === 'r' && can.reply) return 'reply';
+  if (key === 'e' && can.edit) return 'edit';
+  return key === 'Delete' && can.remove ? 'remove' : undefined;
+}
+
+/** The message as it will be once the server has told of our own change. */
+function shown(entry: Entry, change: Change | undefined): Entry {
+  if (!change) return entry;
+  if (change.kind === 'delete') return { ...entry, content: '', deletedAt: entry.createdAt };
+  return { ...entry, content: change.content, editedAt: entry.editedAt ?? entry.createdAt };
+}
+
+function Gutter({ continued, entry, name }: { continued: boolean; entry: Entry; name: string }) {
+  return (
+    <div className="message-gutter">
+      {continued ? (
+        <time className="message-time" dateTime={entry.createdAt} title={fullTime(entry.createdAt)}>
+          {clockTime(entry.createdAt)}
+        </time>
+      ) : (
+        <Avatar id={entry.senderId} name={name} />
+      )}
+    </div>
+  );
+}
+
+function Head({ continued, entry, name }: { continued: boolean; entry: Entry; name: string }) {
+  // The name stands above each group; for a screen reader it stands before each message.
+  if (continued) return <span className="visually-hidden">{name}: </span>;
+  return (
+    <div className="message-head">
+      <span className="message-author">{name}</span>
+      <time className="message-time" dateTime={entry.createdAt} title={fullTime(entry.createdAt)}>
+        {clockTime(entry.createdAt)}
+      </time>
+    </div>
+  );
+}
+
+function Body({ entry }: { entry: Entry }) {
+  if (entry.deletedAt !== null) {
+    return (
+      <p className="message-deleted">
+        <Icon name="trash" /> Message deleted
+      </p>
+    );
+  }
+  return (
+    <div className="message-body">
+      <Markdown source={entry.content} />
+      {entry.editedAt !== null && (
+        <span className="message-edited" title={`Edited ${fullTime(entry.editedAt)}`}>
+          (edited)
+        </span>
+      )}
+    </div>
+  );
+}
+
+function Quote({ entry, onJump }: { entry: Entry; onJump: (id: MessageId) => void }) {
+  const client = useClient();
+  const { roomId, replyTo } = entry;
+  const id = replyTo ?? '';
+  const parent = useSelect((s): Message | null | undefined => {
+    const loaded = s.timelines[roomId]?.items.find((m) => m.messageId === id);
+    return loaded ?? s.quotes[id];
+  });
+  const name = useSelect((s) => (parent ? senderName(s.users, parent.senderId) : ''));
+  useEffect(() => {
+    if (parent === undefined) client.history.needQuote(roomId, id);
+  }, [client, parent, roomId, id]);
+  if (parent === undefined) return <p className="quote quote-empty">…</p>;
+  if (parent === null) return <p className="quote quote-empty">Reply to a message that is gone</p>;
+  const words = parent.deletedAt !== null ? 'Message deleted' : plainText(parent.content);
+  return (
+    <button type="button" className="quote" onClick={() => onJump(id)} tabIndex={-1}>
+      <Icon name="reply" />
+      <span className="quote-author">{name}</span>
+      <span className="quote-text">{words}</span>
+    </button>
+  );
+}
+
+interface ToolbarProps {
+  can: Can;
+  active: boolean;
+  entry: Entry;
+  name: string;
+  actions: MessageActions;
+}
+
+function Toolbar({ can, active, entry, name, actions }: ToolbarProps) {
+  if (!can.reply && !can.edit && !can.remove) return null;
+  const tab = active ? 0 : -1;
+  const label = `Actions for the message of ${name} at ${clockTime(entry.createdAt)}`;
+  return (
+    <div className="message-tools" role="toolbar" aria-label={label}>
+      {can.reply && (
+        <IconButton
+          icon="reply"
+          label="Reply"
+          tabIndex={tab}
+          onClick={() => actions.reply(entry.messageId)}
+        />
+      )}
+      {can.edit && (
+        <IconButton
+          icon="edit"
+          label="Edit"
+          tabIndex={tab}
+          onClick={() => actions.edit(entry.messageId)}
+        />
+      )}
+      {can.remove && (
+        <IconButton
+          icon="trash"
+          label="Delete"
+          tabIndex={tab}
+          onClick={() => actions.remove(entry.messageId)}
+        />
+      )}
+    </div>
+  );
+}

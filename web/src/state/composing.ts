@@ -1,0 +1,80 @@
+/** What is being written: drafts, replies, and editing old messages. */
+
+import type { MessageId, RoomId } from '../protocol/types';
+import type { Core } from './core';
+import { type Draft, EMPTY_DRAFT, type Entry } from './model';
+import type { Sending } from './sending';
+
+export class Composing {
+  readonly #core: Core;
+  readonly #sending: Sending;
+
+  constructor(core: Core, sending: Sending) {
+    this.#core = core;
+    this.#sending = sending;
+  }
+
+  write(roomId: RoomId, text: string): void {
+    this.#set(roomId, { ...this.#draft(roomId), text });
+  }
+
+  reply(roomId: RoomId, messageId: MessageId): void {
+    const { mode, text, aside } = this.#draft(roomId);
+    const kept = mode.kind === 'edit' ? (aside ?? '') : text;
+    this.#set(roomId, { text: kept, mode: { kind: 'reply', messageId } });
+  }
+
+  /** Puts an own message's text up for editing; what was being written waits. */
+  edit(roomId: RoomId, messageId: MessageId): void {
+    const entry = this.#own(roomId).find((m) => m.messageId === messageId);
+    if (!entry) return;
+    const { mode, text, aside } = this.#draft(roomId);
+    const waiting = mode.kind === 'edit' ? (aside ?? '') : text;
+    const change = this.#core.state.changes[messageId];
+    const now = change?.kind === 'edit' ? change.content : entry.content;
+    this.#set(roomId, { text: now, mode: { kind: 'edit', messageId }, aside: waiting });
+  }
+
+  /** Edits the newest own message among those loaded; false if there is none. */
+  editLast(roomId: RoomId): boolean {
+    const last = this.#own(roomId).at(-1);
+    if (last) this.edit(roomId, last.messageId);
+    return last !== undefined;
+  }
+
+  cancel(roomId: RoomId): void {
+    const { mode, text, aside } = this.#draft(roomId);
+    this.#set(roomId, { text: mode.kind === 'edit' ? (aside ?? '') : text, mode: { kind: 'new' } });
+  }
+
+  /** Sends what is written, or saves the edit. */
+  submit(roomId: RoomId): void {
+    const { text, mode, aside } = this.#draft(roomId);
+    const content = text.replace(/^\n+/, '').trimEnd();
+    if (content.trim() === '') return;
+    if (mode.kind === 'edit') {
+      const entry = this.#own(roomId).find((m) => m.messageId === mode.messageId);
+      if (entry && entry.content !== content) {
+        void this.#sending.edit(roomId, mode.messageId, content);
+      }
+    } else {
+      this.#sending.send(roomId, content, mode.kind === 'reply' ? mode.messageId : null);
+    }
+    this.#set(roomId, { text: mode.kind === 'edit' ? (aside ?? '') : '', mode: { kind: 'new' } });
+  }
+
+  #draft(roomId: RoomId): Draft {
+    return this.#core.state.drafts[roomId] ?? EMPTY_DRAFT;
+  }
+
+  #own(roomId: RoomId): readonly Entry[] {
+    const { me, timelines, changes } = this.#core.state;
+    const items = timelines[roomId]?.items ?? [];
+    const gone = (m: Entry) => m.deletedAt !== null || changes[m.messageId]?.kind === 'delete';
+    return items.filter((m) => m.senderId === me?.userId && !gone(m));
+  }
+
+  #set(roomId: RoomId, draft: Draft): void {
+    this.#core.store.dispatch({ type: 'draft/changed', roomId, draft });
+  }
+}

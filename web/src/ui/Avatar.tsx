@@ -1,0 +1,33 @@
+import { useMemo } from 'react';
+import './avatar.css';
+
+const HUES = 12;
+
+function hueOf(id: string): number {
+  let hash = 7;
+  for (const char of id) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) >>> 0;
+  return (hash % HUES) * (360 / HUES);
+}
+
+function initials(name: string): string {
+  const words = name.split(/[\s._-]+/).filter((w) => /[\p{L}\p{N}]/u.test(w));
+  const letters = words.slice(0, 2).map((w) => Array.from(w)[0] ?? '');
+  return letters.join('').toUpperCase() || '·';
+}
+
+interface Props {
+  /** Decides the colour, so that it stays when the name changes. */
+  id: string;
+  name: string;
+  size?: 'small' | 'medium' | 'large';
+}
+
+/** Initials on a colour of their own; decoration, the name stands beside it. */
+export function Avatar({ id, name, size = 'medium' }: Props) {
+  const style = useMemo(() => ({ '--hue': hueOf(id) }) as React.CSSProperties, [id]);
+  return (
+    <span className={`avatar avatar-${size}`} style={style} aria-hidden="true">
+      {initials(name)}
+    </span>
+  );
+}
