@@ -20,7 +20,8 @@ pub struct KeyEntry {
     pub appended_at: Timestamp,
 }
 
-/// The index. Calls are short and local, so they are not async.
+/// The index. Calls are short and local, so they are not async; they fail as the disk does.
+#[expect(clippy::missing_errors_doc, reason = "said once for the whole trait")]
 pub trait KeyIndex: Send + Sync {
     /// How far the index goes.
     fn applied(&self, partition: Partition) -> PortResult<Applied>;
