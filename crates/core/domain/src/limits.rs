@@ -22,3 +22,5 @@ pub const CHANNEL_MEMBERS_MAX: u64 = 1_000_000;
 pub const PAGE_ITEMS_MAX: usize = 200;
 /// Items of a page when the caller names no number.
 pub const PAGE_ITEMS_DEFAULT: usize = 50;
+/// Most characters that say why a record became a dead letter.
+pub const DEAD_LETTER_REASON_CHARS_MAX: usize = 500;

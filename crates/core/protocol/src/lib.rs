@@ -3,6 +3,7 @@
 //! Must not contain: decisions, IO other than looking a key up, or engine words.
 #![warn(missing_docs)]
 
+pub mod dead_letter;
 pub mod event;
 pub mod hash;
 pub mod inbox;
