@@ -98,9 +98,15 @@ pub enum SignInError {
     /// The refresh token is not valid (any more).
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
-    /// Registration is closed, or the setup token is wrong or used.
+    /// The setup token is wrong or used.
     #[error("registration is not possible with this token")]
     SetupRefused,
+    /// The server takes no new accounts.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// The password is right, but an administrator locked the account.
+    #[error("the account is locked")]
+    AccountLocked,
     /// Anything else.
     #[error(transparent)]
     Service(#[from] super::ServiceError),
@@ -126,6 +132,27 @@ pub trait AuthApi: TokenVerifier {
 
     /// Ends the session.
     async fn logout(&self, session: SessionId) -> ServiceResult<()>;
+
+    /// The user's sessions, newest first.
+    async fn sessions(&self, user: UserId) -> ServiceResult<Vec<SessionView>>;
+
+    /// Ends a session of `user`. Whether there was one.
+    async fn end_session(&self, user: UserId, session: SessionId) -> ServiceResult<bool>;
+}
+
+/// A signed-in device as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// Which.
+    pub id: SessionId,
+    /// What the client called itself.
+    pub device: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When its tokens were refreshed last.
+    pub used_at: Timestamp,
+    /// When it ends unless it is used again.
+    pub expires_at: Timestamp,
 }
 
 /// A user to be made by the server itself: imported, a bot, or of a trusted issuer.
