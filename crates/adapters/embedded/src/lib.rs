@@ -1,3 +1,6 @@
-//! Owns the durable engines that need nothing but a data directory of their own.
-//! Must not contain: a role, the protocol, another engine, or file access outside its disk module.
+//! Owns the embedded adapters: everything a server of one machine needs, in its data directory.
+//! Must not contain: business rules, bytes of the log's events, or another process to talk to.
 #![warn(missing_docs)]
+
+mod engine;
+pub mod stores;

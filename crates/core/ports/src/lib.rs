@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod api;
 pub mod bus;
 pub mod error;
+pub mod key_index;
 pub mod keys;
 pub mod kv;
 pub mod log;

@@ -79,7 +79,8 @@ pub struct MessageCommit {
     pub partition: Partition,
     /// How far they bring it.
     pub applied: Applied,
-    /// New or changed messages.
+    /// New or changed messages. Of several rows about one message the last counts. A message that
+    /// has an ordinal keeps it, and one that has none never gets one.
     pub messages: Vec<Message>,
     /// New ends of rooms.
     pub heads: Vec<(RoomId, StoredHead)>,
@@ -96,8 +97,9 @@ pub trait MessageWriter: Send + Sync {
     /// The room's end as stored.
     async fn load_head(&self, room: RoomId) -> PortResult<Option<StoredHead>>;
 
-    /// Commits all rows and the position, or nothing. Repeating a commit changes nothing. Readers
-    /// see it when this returns; a power cut may take it back, and the position with it.
+    /// Commits all rows and the position, or nothing. A commit of the stored epoch whose offset is
+    /// not above the stored one was made before and changes nothing. Readers see it when this
+    /// returns; a power cut may take it back, and the position with it.
     async fn commit(&self, commit: MessageCommit) -> PortResult<()>;
 
     /// Nothing to store, but everything up to `applied` was looked at: waiting readers may go on.

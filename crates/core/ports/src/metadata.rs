@@ -131,8 +131,9 @@ pub trait MetadataWriter: Send + Sync {
     /// The membership as stored.
     async fn load_member(&self, room: RoomId, user: UserId) -> PortResult<Option<Membership>>;
 
-    /// Commits all rows and the position, or nothing. Repeating a commit changes nothing. Gives
-    /// new users their numbers. Readers see it when this returns; a power cut may take it back,
+    /// Commits all rows and the position, or nothing. A commit of the stored epoch whose offset is
+    /// not above the stored one was made before and changes nothing. Of several rows about one
+    /// thing the last counts. Gives new users their numbers, members without a user row too. Readers see it when this returns; a power cut may take it back,
     /// and the position with it.
     async fn commit(&self, commit: MetadataCommit) -> PortResult<()>;
 

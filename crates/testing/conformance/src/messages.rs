@@ -30,7 +30,6 @@ macro_rules! message_store_tests {
                 history_skips_messages_without_an_ordinal,
                 history_keeps_to_its_room,
                 history_holds_an_edited_and_a_deleted_message,
-                a_message_may_gain_or_lose_its_ordinal,
                 repeating_a_commit_changes_nothing,
                 an_older_commit_of_the_same_epoch_changes_nothing,
                 a_commit_of_another_epoch_counts,
@@ -157,18 +156,6 @@ pub async fn history_holds_an_edited_and_a_deleted_message(store: &impl Store) {
     store.commit(MessageCommit { messages, ..commit(5) }).await.expect("commit");
     let found = store.history(room, Range::Latest, 50).await.expect("history");
     assert_eq!(found, [message(room, 3, Some(3)), deleted, edited]);
-}
-
-/// Whether a message is in the main history is part of the absolute row.
-pub async fn a_message_may_gain_or_lose_its_ordinal(store: &impl Store) {
-    let room = room_id(1);
-    let messages = vec![message(room, 1, Some(1)), message(room, 2, None)];
-    store.commit(MessageCommit { messages, ..commit(2) }).await.expect("commit");
-    let messages = vec![message(room, 1, None), message(room, 2, Some(1))];
-    store.commit(MessageCommit { messages, ..commit(3) }).await.expect("commit");
-    assert_eq!(seqs(store, room, Range::Latest, 9).await, [2]);
-    let first = store.message(room, Seq(1)).await.expect("message");
-    assert_eq!(first, Some(message(room, 1, None)));
 }
 
 /// A batch delivered twice is stored once.

@@ -1,0 +1,172 @@
+//! Reads fjall's journals (format 3) far enough to tell a torn tail from damage, and to cut the
+//! tail off. fjall itself cuts a batch that breaks off, but refuses to open at all when a batch
+//! is whole in length and wrong in content, which is what a power cut makes of a long value; and
+//! it takes a damaged byte in the middle for the end, dropping what was acknowledged after it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use klatch_ports::PortResult;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Tail, corrupt, failed_io};
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const CLEAR: u8 = 4;
+const TRAILER: &[u8] = b"FJL\x03";
+
+/// Refuses journals that hold whole batches behind a broken one: those had been synced.
+pub(super) fn check(dir: &Path) -> PortResult<()> {
+    for path in journals(dir)? {
+        let bytes = read(&path)?;
+        let end = end_of_whole(&bytes);
+        if has_batch_after(&bytes, end) {
+            return Err(damaged(&path, end));
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the newest journal off behind its last whole batch. Whether anything was cut.
+pub(super) fn mend(dir: &Path, tail: Tail) -> PortResult<bool> {
+    let Some(path) = journals(dir)?.pop() else { return Ok(false) };
+    let bytes = read(&path)?;
+    let end = end_of_whole(&bytes);
+    let rest = bytes.get(end..).unwrap_or_default();
+    if rest.iter().all(|byte| *byte == 0) {
+        return Ok(false);
+    }
+    if tail == Tail::Acknowledged && has_batch_after(&bytes, end) {
+        return Err(damaged(&path, end));
+    }
+    tracing::warn!(
+        journal = %path.display(), offset = end,
+        "cutting off writes that were on their way to disk when the machine stopped",
+    );
+    let length = u64::try_from(end).unwrap_or(u64::MAX);
+    let cut = |file: &File| file.set_len(length).and_then(|()| file.sync_all());
+    let file = OpenOptions::new().write(true).open(&path);
+    file.and_then(|file| cut(&file)).map_err(|error| failed_io("mending a journal", error))?;
+    Ok(true)
+}
+
+fn damaged(path: &Path, offset: usize) -> klatch_ports::PortError {
+    let what = format!("damaged at byte {offset}, whole behind it: {}", path.display());
+    corrupt("reading a journal", what)
+}
+
+/// Journals, oldest first.
+fn journals(dir: &Path) -> PortResult<Vec<PathBuf>> {
+    let io = |error| failed_io("listing journals", error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let (Some(number), true) = (number, path.extension().is_some_and(|e| e == "jnl")) {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The journal without the zeros that fjall reserves behind its end.
+fn read(path: &Path) -> PortResult<Vec<u8>> {
+    let io = |error| failed_io("reading a journal", error);
+    let mut file = File::open(path).map_err(io)?;
+    let (mut bytes, mut written) = (Vec::new(), 0);
+    loop {
+        let old = bytes.len();
+        let read = (&mut file).take(1 << 20).read_to_end(&mut bytes).map_err(io)?;
+        let new = bytes.get(old..).unwrap_or_default();
+        if let Some(last) = new.iter().rposition(|byte| *byte != 0) {
+            written = old + last + 1;
+        }
+        if read == 0 {
+            bytes.truncate(written);
+            return Ok(bytes);
+        }
+    }
+}
+
+fn end_of_whole(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(next) = batch_end(bytes, end) {
+        end = next;
+    }
+    end
+}
+
+fn has_batch_after(bytes: &[u8], end: usize) -> bool {
+    (end..bytes.len()).any(|at| bytes.get(at) == Some(&START) && batch_end(bytes, at).is_some())
+}
+
+/// Where the batch that begins at `start` ends, if it is whole and its checksum is right.
+fn batch_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut rest = Reader { bytes, at: start };
+    if rest.u8()? != START {
+        return None;
+    }
+    let items = rest.u32()?;
+    rest.skip(8)?; // seqno
+    let mut hash = Xxh3::new();
+    for _ in 0..items {
+        let begin = rest.at;
+        match rest.u8()? {
+            ITEM => rest.skip_item()?,
+            CLEAR => rest.skip(8)?,
+            _ => return None,
+        }
+        hash.update(bytes.get(begin..rest.at)?);
+    }
+    let fits = rest.u8()? == END && rest.u64()? == hash.digest();
+    let trailer = rest.take(TRAILER.len())?;
+    (fits && trailer == TRAILER).then_some(rest.at)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn skip(&mut self, length: usize) -> Option<()> {
+        self.take(length).map(|_| ())
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    /// Kind of value, compression, keyspace, lengths of key, value and stored value, both bodies.
+    fn skip_item(&mut self) -> Option<()> {
+        self.skip(1 + 1 + 8)?;
+        let key = usize::from(self.u16()?);
+        self.skip(4)?;
+        let value = usize::try_from(self.u32()?).ok()?;
+        self.skip(key)?;
+        self.skip(value)
+    }
+}

@@ -1,0 +1,155 @@
+//! What every fjall database of this crate shares: opening it after any kind of crash, and telling
+//! its failures in the words of the ports.
+
+mod journal;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use fjall::Database;
+use klatch_ports::{ErrorKind, PortError, PortResult};
+
+const ENGINE: &str = "fjall";
+
+/// Sizes of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Bytes of decoded blocks kept in memory; taken as they are needed.
+    pub(crate) cache_bytes: u64,
+    /// Bytes of journals above which keyspaces that hold the oldest back are flushed.
+    pub(crate) journal_bytes: u64,
+    /// Table files held open.
+    pub(crate) open_files: usize,
+}
+
+/// What the tail of a journal means that does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Rows can be replayed from the log: everything from the first torn batch on is dropped.
+    Replayable,
+    /// Every batch but the last was synced before the next was written: a torn last batch was
+    /// never acknowledged and is dropped, anything else is damage.
+    Acknowledged,
+}
+
+/// Opens or creates the database in `dir`.
+pub(crate) fn open(dir: &Path, sizes: Sizes, tail: Tail) -> PortResult<Database> {
+    let io = |error| failed_io("opening", error);
+    remove_unfinished(dir).map_err(io)?;
+    create_durably(dir).map_err(io)?;
+    if tail == Tail::Acknowledged {
+        journal::check(dir)?;
+    }
+    match start(dir, sizes) {
+        Err(error @ fjall::Error::JournalRecovery(_)) => {
+            // fjall cuts a batch off that ends too early, and refuses one whose checksum is wrong;
+            // after a power cut both are the same: writes that were not synced came partly.
+            if !journal::mend(dir, tail)? {
+                return Err(failed("opening")(error));
+            }
+            start(dir, sizes).map_err(failed("opening"))
+        }
+        other => other.map_err(failed("opening")),
+    }
+}
+
+fn start(dir: &Path, sizes: Sizes) -> fjall::Result<Database> {
+    Database::builder(dir)
+        .cache_size(sizes.cache_bytes)
+        .max_cached_files(Some(sizes.open_files))
+        .max_journaling_size(sizes.journal_bytes)
+        // What is large in a row is ciphertext.
+        .journal_compression(fjall::CompressionType::None)
+        // One, not one per core: with two, fjall's first worker hands a compaction it must not do
+        // back into the queue over and over while the second is busy, and burns a core with it.
+        .worker_threads(1)
+        .open()
+}
+
+/// Removes what a crash during the very first opening left: fjall would trip over it. A database
+/// that ever held a keyspace is not touched.
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    if !dir.try_exists()? || is_finished(dir)? {
+        return Ok(());
+    }
+    let keyspaces = dir.join("keyspaces");
+    let holds_rows = keyspaces.try_exists()?
+        && fs::read_dir(&keyspaces)?.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "0"));
+    if holds_rows {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the database's version marker is gone, its rows are there",
+        ));
+    }
+    fs::remove_dir_all(dir)
+}
+
+fn is_finished(dir: &Path) -> io::Result<bool> {
+    match fs::metadata(dir.join("version")) {
+        Ok(marker) => Ok(marker.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes `dir` and sees to it that it is still there after a power cut.
+fn create_durably(dir: &Path) -> io::Result<()> {
+    if dir.try_exists()? {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_durably(parent)?;
+        fs::create_dir(dir)?;
+        File::open(parent)?.sync_all()
+    } else {
+        fs::create_dir(dir)
+    }
+}
+
+/// Translates a failure of fjall during `operation`.
+pub(crate) fn failed(operation: &'static str) -> impl Fn(fjall::Error) -> PortError {
+    move |error| {
+        let kind = match &error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+                kind_of(error)
+            }
+            fjall::Error::Locked => ErrorKind::Misconfigured,
+            // An earlier write failed; only opening again helps.
+            fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted => ErrorKind::Unavailable,
+            _ => ErrorKind::Corrupt,
+        };
+        PortError::new(kind, ENGINE, operation).because(error)
+    }
+}
+
+/// Translates a failure of the file system during `operation`.
+pub(crate) fn failed_io(operation: &'static str, error: io::Error) -> PortError {
+    PortError::new(kind_of(&error), ENGINE, operation).because(error)
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ErrorKind::Misconfigured
+        }
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// Stored bytes that do not say what they should.
+pub(crate) fn corrupt(operation: &'static str, what: impl Into<String>) -> PortError {
+    PortError::new(ErrorKind::Corrupt, ENGINE, operation).because(what.into())
+}
+
+/// Runs `work` where it may wait for the disk, off the runtime's own threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> PortResult<T> + Send + 'static,
+) -> PortResult<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| PortError::new(ErrorKind::Closed, ENGINE, operation).because(error))?
+}

@@ -1,0 +1,162 @@
+//! The message store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use klatch_domain::{Message, RoomId, Seq};
+use klatch_ports::messages::{
+    Applied, MessageCommit, MessageReader, MessageWriter, Range, StoredHead,
+};
+use klatch_ports::{Offset, Partition, PortResult};
+
+use super::layout::{HEAD, MAIN, MESSAGE_EXTERNAL, OTHER};
+use super::staged::Staged;
+use super::{Rows, View, layout, row};
+use crate::engine::{blocking, corrupt};
+
+/// Message history and room heads on disk.
+#[derive(Debug)]
+pub struct MessageStore {
+    rows: Arc<Rows>,
+}
+
+impl MessageStore {
+    pub(super) fn new(rows: Rows) -> Self {
+        Self { rows: Arc::new(rows) }
+    }
+
+    /// Forgets everything, positions included, for a rebuild. Durable when it returns; after a
+    /// crash in between either everything is still there or nothing.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn wipe(&self) -> PortResult<()> {
+        let rows = Arc::clone(&self.rows);
+        blocking("wiping messages", move || rows.wipe()).await
+    }
+}
+
+fn message(view: &View, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
+    for family in [MAIN, OTHER] {
+        if let Some(bytes) = view.get(&layout::message(family, room, seq))? {
+            return row::decode_message(room, seq, &bytes).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn head(view: &View, room: RoomId) -> PortResult<Option<StoredHead>> {
+    let bytes = view.get(&layout::one(HEAD, room.bits()))?;
+    bytes.map(|bytes| row::decode_head(&bytes)).transpose()
+}
+
+fn history(view: &View, room: RoomId, range: Range, limit: usize) -> PortResult<Vec<Message>> {
+    let key = |seq: u64| layout::message(MAIN, room, Seq(seq)).to_vec();
+    let read = |guard| {
+        let (key, bytes) = View::pair(guard)?;
+        row::decode_message(room, layout::last_seq(&key)?, &bytes)
+    };
+    match range {
+        Range::Latest => view.range(key(0)..=key(u64::MAX)).rev().take(limit).map(read).collect(),
+        Range::Before(seq) => view.range(key(0)..key(seq.0)).rev().take(limit).map(read).collect(),
+        Range::After(Seq(u64::MAX)) => Ok(Vec::new()),
+        Range::After(seq) => {
+            let oldest = view.range(key(seq.0 + 1)..=key(u64::MAX)).take(limit);
+            let mut found = oldest.map(read).collect::<PortResult<Vec<_>>>()?;
+            found.reverse();
+            Ok(found)
+        }
+    }
+}
+
+#[async_trait]
+impl MessageReader for MessageStore {
+    async fn applied(&self, partition: Partition) -> PortResult<Applied> {
+        Ok(self.rows.progress.get(partition))
+    }
+
+    async fn wait_applied(
+        &self,
+        partition: Partition,
+        offset: Offset,
+        most: Duration,
+    ) -> PortResult<bool> {
+        Ok(self.rows.progress.wait(partition, offset, most).await)
+    }
+
+    async fn history(&self, room: RoomId, range: Range, limit: usize) -> PortResult<Vec<Message>> {
+        history(&self.rows.view(), room, range, limit)
+    }
+
+    async fn message(&self, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
+        message(&self.rows.view(), room, seq)
+    }
+
+    async fn head(&self, room: RoomId) -> PortResult<Option<StoredHead>> {
+        head(&self.rows.view(), room)
+    }
+
+    async fn heads(&self, rooms: &[RoomId]) -> PortResult<Vec<Option<StoredHead>>> {
+        let view = self.rows.view();
+        rooms.iter().map(|room| head(&view, *room)).collect()
+    }
+
+    async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>> {
+        let view = self.rows.view();
+        let Some(bytes) = view.get(&layout::one(MESSAGE_EXTERNAL, external))? else {
+            return Ok(None);
+        };
+        let wrong = || corrupt("reading an external id", format!("{} bytes", bytes.len()));
+        let room = bytes.first_chunk::<16>().ok_or_else(wrong)?;
+        let room = RoomId::from_bits(u128::from_be_bytes(*room));
+        Ok(Some((room, layout::last_seq(&bytes)?)))
+    }
+}
+
+#[async_trait]
+impl MessageWriter for MessageStore {
+    async fn load(&self, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
+        self.message(room, seq).await
+    }
+
+    async fn load_head(&self, room: RoomId) -> PortResult<Option<StoredHead>> {
+        self.head(room).await
+    }
+
+    async fn commit(&self, commit: MessageCommit) -> PortResult<()> {
+        let rows = Arc::clone(&self.rows);
+        blocking("committing messages", move || write(&rows, &commit)).await
+    }
+
+    async fn advance(&self, partition: Partition, applied: Applied) -> PortResult<()> {
+        self.rows.progress.advance(partition, applied);
+        Ok(())
+    }
+}
+
+fn write(rows: &Rows, commit: &MessageCommit) -> PortResult<()> {
+    let _writing = rows.writing.lock();
+    if rows.progress.is_repeat(commit.partition, commit.applied) {
+        return Ok(());
+    }
+    let count = commit.messages.len() + commit.heads.len() + commit.externals.len();
+    let mut staged = Staged::with_capacity(count + 1);
+    let mut bytes = Vec::new();
+    for message in &commit.messages {
+        let family = if message.ordinal.is_some() { MAIN } else { OTHER };
+        row::encode_message(message, &mut bytes);
+        staged.put(&layout::message(family, message.room, message.seq), &bytes);
+    }
+    for (room, head) in &commit.heads {
+        row::encode_head(*head, &mut bytes);
+        staged.put(&layout::one(HEAD, room.bits()), &bytes);
+    }
+    for (external, room, seq) in &commit.externals {
+        bytes.clear();
+        bytes.extend_from_slice(&room.to_bytes());
+        bytes.extend_from_slice(&seq.0.to_be_bytes());
+        staged.put(&layout::one(MESSAGE_EXTERNAL, *external), &bytes);
+    }
+    staged.commit(rows, commit.partition, commit.applied)
+}

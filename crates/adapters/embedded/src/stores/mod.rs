@@ -1,0 +1,195 @@
+//! The read models on disk: one fjall database, one keyspace for messages and one for metadata.
+//!
+//! **What a crash leaves.** Nothing here is synced: the log is what is durable. A commit is one
+//! batch in fjall's journal, and the position it brings the store to lies among its rows, in the
+//! same keyspace. fjall recovers a journal up to the first batch that is not whole, and writes
+//! table files batch by whole batch, so each keyspace comes back as what some earlier commit left:
+//! rows and position together, each keyspace at its own. The owner replays the log from there.
+//!
+//! **What blocks.** Commits may wait for fjall to write tables, and run on tokio's blocking
+//! threads; so do scans over a whole room's members. Everything else is read in place: one row
+//! costs some microseconds, a page of history some tens, and handing them over would cost more
+//! than that. The price: while fjall records that a table was written (a few times per 16 MiB of
+//! rows) it syncs five small files under the lock that every read takes, so a read may then wait
+//! for those syncs, and the worker thread it runs on with it.
+
+mod layout;
+mod messages;
+mod metadata;
+mod metadata_write;
+mod progress;
+mod row;
+mod staged;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use klatch_ports::PortResult;
+use parking_lot::{Mutex, RwLock};
+
+pub use messages::MessageStore;
+pub use metadata::MetadataStore;
+
+use crate::engine::{self, Sizes, Tail};
+use progress::Progress;
+
+/// Sizes of the read models; the defaults suit a server of one or two cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoresConfig {
+    /// Bytes of decoded blocks kept in memory; taken as they are needed.
+    pub cache_bytes: u64,
+    /// Bytes of new message rows kept in memory before they go to a table; a few times as much
+    /// during bursts.
+    pub message_buffer_bytes: u64,
+    /// The same for metadata.
+    pub metadata_buffer_bytes: u64,
+    /// Bytes of journals on disk (at least 64 MiB); opening after a crash reads them again.
+    pub journal_bytes: u64,
+    /// Table files held open.
+    pub open_files: usize,
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Default for StoresConfig {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 * MIB,
+            message_buffer_bytes: 16 * MIB,
+            metadata_buffer_bytes: 8 * MIB,
+            journal_bytes: 128 * MIB,
+            open_files: 256,
+        }
+    }
+}
+
+/// The opened read models.
+#[derive(Debug)]
+pub struct Stores {
+    /// Message history and room heads.
+    pub messages: Arc<MessageStore>,
+    /// Users, rooms and members.
+    pub metadata: Arc<MetadataStore>,
+}
+
+impl Stores {
+    /// Opens the stores in `<dir>/stores`, or creates them empty. Waits for the disk; one process
+    /// may have them open at a time.
+    ///
+    /// The position each store comes back with may be of another life of the log, or older than
+    /// the log goes back: the caller decides whether to `wipe` and rebuild.
+    ///
+    /// # Errors
+    /// `Misconfigured` when another process has them open or they may not be written, `Corrupt`
+    /// when rows that were synced contradict themselves, `Full`, `Unavailable`.
+    pub fn open(dir: &Path, config: StoresConfig) -> PortResult<Self> {
+        let sizes = Sizes {
+            cache_bytes: config.cache_bytes,
+            journal_bytes: config.journal_bytes.max(64 * MIB),
+            open_files: config.open_files,
+        };
+        let database = engine::open(&dir.join("stores"), sizes, Tail::Replayable)?;
+        let messages = Rows::open(database.clone(), "messages", config.message_buffer_bytes)?;
+        let metadata = Rows::open(database, "metadata", config.metadata_buffer_bytes)?;
+        Ok(Self {
+            messages: Arc::new(MessageStore::new(messages)),
+            metadata: Arc::new(MetadataStore::new(metadata)),
+        })
+    }
+}
+
+/// The rows of one store: a keyspace that can be swapped for an empty one.
+struct Rows {
+    database: Database,
+    name: &'static str,
+    buffer_bytes: u64,
+    keyspace: RwLock<Keyspace>,
+    /// Held while committing or wiping: one writer at a time.
+    writing: Mutex<()>,
+    progress: Progress,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    fn open(database: Database, name: &'static str, buffer_bytes: u64) -> PortResult<Self> {
+        let keyspace = keyspace(&database, name, buffer_bytes)?;
+        let (writing, progress) = (Mutex::default(), Progress::default());
+        let rows = Self {
+            database,
+            name,
+            buffer_bytes,
+            keyspace: RwLock::new(keyspace),
+            writing,
+            progress,
+        };
+        for entry in rows.view().prefix(&[layout::POSITION]) {
+            let (key, value) = entry.into_inner().map_err(engine::failed("opening"))?;
+            rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);
+        }
+        Ok(rows)
+    }
+
+    /// All rows as of the newest finished commit.
+    fn view(&self) -> View {
+        View { snapshot: self.database.snapshot(), keyspace: self.keyspace.read().clone() }
+    }
+
+    /// Forgets all rows and positions. After a crash in between either all are there or none.
+    fn wipe(&self) -> PortResult<()> {
+        let _writing = self.writing.lock();
+        let mut current = self.keyspace.write();
+        let failed = engine::failed("wiping");
+        self.database.delete_keyspace(current.clone()).map_err(&failed)?;
+        *current = keyspace(&self.database, self.name, self.buffer_bytes)?;
+        self.progress.clear();
+        Ok(())
+    }
+}
+
+fn keyspace(database: &Database, name: &str, buffer_bytes: u64) -> PortResult<Keyspace> {
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(buffer_bytes)
+            // Rows are mostly ciphertext: compressing them costs time and saves nothing.
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+            .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
+            .manual_journal_persist(true)
+    };
+    database.keyspace(name, options).map_err(engine::failed("opening"))
+}
+
+/// A frozen view of a store's rows: finished commits only, whole.
+struct View {
+    snapshot: Snapshot,
+    keyspace: Keyspace,
+}
+
+impl View {
+    fn get(&self, key: &[u8]) -> PortResult<Option<fjall::Slice>> {
+        self.snapshot.get(&self.keyspace, key).map_err(engine::failed("reading"))
+    }
+
+    fn has(&self, key: &[u8]) -> PortResult<bool> {
+        self.snapshot.contains_key(&self.keyspace, key).map_err(engine::failed("reading"))
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> fjall::Iter {
+        self.snapshot.prefix(&self.keyspace, prefix)
+    }
+
+    fn range(&self, bounds: impl std::ops::RangeBounds<Vec<u8>>) -> fjall::Iter {
+        self.snapshot.range(&self.keyspace, bounds)
+    }
+
+    /// The pair an iterator gave.
+    fn pair(guard: fjall::Guard) -> PortResult<fjall::KvPair> {
+        guard.into_inner().map_err(engine::failed("reading"))
+    }
+}

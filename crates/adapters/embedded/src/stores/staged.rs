@@ -1,0 +1,68 @@
+//! Rows on their way into a batch.
+
+use fjall::{Slice, UserKey, UserValue};
+use klatch_ports::messages::Applied;
+use klatch_ports::{Partition, PortResult};
+
+use super::{Rows, layout, row};
+use crate::engine;
+
+/// Rows to write together; of several for one key the last counts (fjall leaves that open).
+#[derive(Default)]
+pub(super) struct Staged {
+    rows: Vec<(UserKey, Option<UserValue>)>,
+}
+
+impl Staged {
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows) }
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.rows.push((Slice::from(key), Some(Slice::from(value))));
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.rows.push((Slice::from(key), None));
+    }
+
+    /// Commits everything and the position, or nothing. The caller holds `rows.writing`.
+    pub(super) fn commit(
+        mut self,
+        rows: &Rows,
+        partition: Partition,
+        applied: Applied,
+    ) -> PortResult<()> {
+        self.put(&layout::position(partition), &row::encode_position(applied));
+        // Stable, so the last of several for one key stays last; and sorted rows go into fjall's
+        // buffer faster.
+        self.rows.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let keyspace = rows.keyspace.read().clone();
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(rows.database.clone(), self.rows.len())
+                // Handed to the system, not synced: what is lost is replayed.
+                .durability(Some(fjall::PersistMode::Buffer));
+        let mut staged = self.rows.into_iter().peekable();
+        while let Some((key, value)) = staged.next() {
+            if staged.peek().is_some_and(|(next, _)| *next == key) {
+                continue;
+            }
+            match value {
+                Some(value) => batch.insert(&keyspace, key, value),
+                None => batch.remove(&keyspace, key),
+            }
+        }
+        batch.commit().map_err(engine::failed("committing"))?;
+        rows.progress.committed(partition, applied);
+        Ok(())
+    }
+}
+
+/// The index row of something in a room, whose key says all.
+pub(super) fn mark(staged: &mut Staged, key: &[u8], want: bool, have: bool) {
+    if want && !have {
+        staged.put(key, &[]);
+    } else if have && !want {
+        staged.remove(key);
+    }
+}

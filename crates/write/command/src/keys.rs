@@ -1,0 +1,214 @@
+//! The memory of senders' own keys, so that a repeated send creates nothing.
+//!
+//! A key is looked up in what this instance appended since the index last moved, then in the index
+//! on disk, which follows the log. Both are asked in this order at the moment of the decision, so
+//! that a key on its way from one to the other is always in at least one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use klatch_domain::event::{Change, Event};
+use klatch_domain::{Rejection, RoomId};
+use klatch_ports::api::commands::Sent;
+use klatch_ports::api::{ServiceError, ServiceResult};
+use klatch_ports::key_index::{KeyEntry, KeyIndex};
+use klatch_ports::log::{Key, Kind, LogReader, Record};
+use klatch_ports::messages::Applied;
+use klatch_ports::{ErrorKind, Offset, Partition, PortError, PortResult, Position, StreamId};
+use klatch_protocol::event::decode;
+use klatch_protocol::sealed::Place;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::service::Deps;
+
+/// How long a key is remembered.
+const REMEMBERED_MS: u64 = 24 * 3_600_000;
+/// Records the index takes in at once.
+const FEED_BATCH: usize = 2_000;
+/// How long the index waits for company before it takes in a few records.
+const FEED_LINGER: Duration = Duration::from_millis(200);
+
+/// A key that became an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    partition: Partition,
+    offset: Offset,
+}
+
+/// Keys that became events.
+pub(crate) struct KeyMemory {
+    index: Arc<dyn KeyIndex>,
+    reader: Arc<dyn LogReader>,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    offsets: HashMap<u128, Offset>,
+    order: VecDeque<(Offset, u128)>,
+}
+
+impl KeyMemory {
+    pub(crate) fn new(index: Arc<dyn KeyIndex>, reader: Arc<dyn LogReader>) -> Self {
+        Self { index, reader, recent: Mutex::default() }
+    }
+
+    /// The event a key of `room` became, as far as this instance knows.
+    pub(crate) fn look_up(&self, room: RoomId, key: u128) -> PortResult<Option<Known>> {
+        let partition = self.reader.partition_of(StreamId::Messages, Key(room.bits()));
+        let recent = self.recent.lock().offsets.get(&key).copied();
+        let offset = match recent {
+            Some(offset) => Some(offset),
+            None => self.index.lookup(partition, key)?,
+        };
+        Ok(offset.map(|offset| Known { partition, offset }))
+    }
+
+    /// Remembers a key that has just become durable, until the index has it.
+    pub(crate) fn remember(&self, key: u128, offset: Offset) {
+        let mut recent = self.recent.lock();
+        recent.offsets.insert(key, offset);
+        recent.order.push_back((offset, key));
+    }
+
+    fn forget_through(&self, offset: Offset) {
+        let mut recent = self.recent.lock();
+        while recent.order.front().is_some_and(|(first, _)| *first <= offset) {
+            if let Some((_, key)) = recent.order.pop_front() {
+                recent.offsets.remove(&key);
+            }
+        }
+    }
+
+    /// The answer of the first send with a key, if this one asks for the same.
+    pub(crate) async fn repeat(
+        &self,
+        known: Known,
+        request_hash: [u8; 16],
+        deps: &Deps,
+    ) -> ServiceResult<Sent> {
+        let gone = || PortError::new(ErrorKind::Corrupt, "log", "repeat");
+        let record = self.reader.record(StreamId::Messages, known.partition, known.offset).await?;
+        let record = record.ok_or_else(gone)?;
+        if deps.clock.now().ms_since(record.appended_at) > REMEMBERED_MS {
+            // The bucket outlives the promise; a key this old is a client's mistake.
+            return Err(Rejection::IdempotencyMismatch.into());
+        }
+        let event = decode(record.body).map_err(|error| gone().because(error))?;
+        let Event::Timeline(event) = event else { return Err(gone().into()) };
+        let Change::MessageSent(sent) = &event.change else { return Err(gone().into()) };
+        let place = Place::Timeline(event.room, event.seq);
+        let body = deps.key_ring.open_body(place, &sent.body).await?;
+        if body.is_none_or(|body| body.request_hash != request_hash) {
+            return Err(ServiceError::Rejected(Rejection::IdempotencyMismatch));
+        }
+        Ok(Sent {
+            message: sent.id,
+            room: event.room,
+            seq: event.seq,
+            ordinal: sent.ordinal,
+            at: event.at,
+            position: Position {
+                stream: StreamId::Messages,
+                partition: known.partition,
+                epoch: self.reader.epoch(),
+                offset: known.offset,
+            },
+            replayed: true,
+        })
+    }
+}
+
+/// Brings the index on disk up to the log, and keeps it there.
+pub struct KeyFeeder {
+    memory: Arc<KeyMemory>,
+    deps: Arc<Deps>,
+}
+
+impl std::fmt::Debug for KeyFeeder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyFeeder")
+    }
+}
+
+impl KeyFeeder {
+    pub(crate) fn new(memory: Arc<KeyMemory>, deps: Arc<Deps>) -> Self {
+        Self { memory, deps }
+    }
+
+    /// Takes in everything the log holds now. Until this has returned no command may be decided.
+    ///
+    /// # Errors
+    /// As the log or the index reports.
+    pub async fn catch_up(&self) -> PortResult<()> {
+        for partition in self.partitions() {
+            self.feed(partition).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows the log until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            for partition in self.partitions() {
+                if let Err(error) = self.feed(partition).await {
+                    tracing::warn!(%error, "the key index could not follow the log");
+                }
+            }
+            let horizon = self.deps.clock.now().0.saturating_sub(REMEMBERED_MS);
+            if let Err(error) = self.memory.index.forget_before(klatch_domain::Timestamp(horizon)) {
+                tracing::warn!(%error, "the key index could not forget old keys");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(FEED_LINGER) => {}
+            }
+        }
+    }
+
+    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        (0..self.memory.reader.partitions(StreamId::Messages)).map(Partition)
+    }
+
+    /// Takes in records until none are left for now.
+    async fn feed(&self, partition: Partition) -> PortResult<()> {
+        let (memory, reader) = (&self.memory, &self.memory.reader);
+        let applied = memory.index.applied(partition)?;
+        let epoch = reader.epoch();
+        // The index of another life of the log says nothing about this one.
+        let mut at = if applied.epoch == epoch { applied.offset } else { Offset::ZERO };
+        if at == Offset::ZERO {
+            at = self.horizon(partition).await?;
+        }
+        loop {
+            let batch = reader.read(StreamId::Messages, partition, at, FEED_BATCH).await?;
+            if batch.through == at {
+                return Ok(());
+            }
+            at = batch.through;
+            let entries: Vec<KeyEntry> = batch.records.iter().filter_map(entry).collect();
+            memory.index.commit(partition, Applied { epoch, offset: at }, &entries)?;
+            memory.forget_through(at);
+        }
+    }
+
+    /// Nothing before this offset can hold a key that still counts.
+    async fn horizon(&self, partition: Partition) -> PortResult<Offset> {
+        let time = self.deps.clock.now().0.saturating_sub(2 * REMEMBERED_MS);
+        let time = klatch_domain::Timestamp(time);
+        self.memory.reader.at_time(StreamId::Messages, partition, time).await
+    }
+}
+
+fn entry(record: &Record) -> Option<KeyEntry> {
+    if record.kind != Kind::Send {
+        return None;
+    }
+    // A record that does not decode is the message-writer's to report.
+    let Ok(Event::Timeline(event)) = decode(record.body.clone()) else { return None };
+    let Change::MessageSent(sent) = event.change else { return None };
+    let (offset, appended_at) = (record.offset, record.appended_at);
+    sent.key.map(|key| KeyEntry { key, offset, appended_at })
+}
