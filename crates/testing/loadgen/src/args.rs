@@ -1,0 +1,162 @@
+//! What a bench is asked to do.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+
+use crate::server::Target;
+
+/// A kind of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// The bare epoll writer alone: what the machine can do.
+    Baseline,
+    /// One large room: eight messages under way, then a few a second.
+    Fanout,
+    /// Many rooms of ten members, 64 messages under way, then half of the rate reached.
+    Rooms,
+    /// Rooms of two, 256 messages under way over 32 senders, then half of the rate reached.
+    Pairs,
+    /// Connections that do nothing: memory of each.
+    Idle,
+    /// The latest 50 of rooms, read again and again, and read for the first time.
+    History,
+}
+
+impl Workload {
+    /// All of them, in the order of a full bench.
+    pub const ALL: [Self; 6] =
+        [Self::Baseline, Self::Fanout, Self::Rooms, Self::Pairs, Self::Idle, Self::History];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Fanout => "fanout",
+            Self::Rooms => "rooms",
+            Self::Pairs => "pairs",
+            Self::Idle => "idle",
+            Self::History => "history",
+        }
+    }
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|workload| workload.name() == text)
+            .ok_or_else(|| format!("no workload is called {text}"))
+    }
+}
+
+/// How large the workloads are.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// Bytes of each text.
+    pub text_bytes: usize,
+    /// Members of the large room.
+    pub subscribers: u32,
+    /// Rooms of ten.
+    pub rooms: u32,
+    /// Members of each of them.
+    pub members: u32,
+    /// Messages under way in them.
+    pub rooms_window: u32,
+    /// Rooms of two, each with one sender.
+    pub senders: u32,
+    /// Messages under way in them.
+    pub pairs_window: u32,
+    /// Idle connections, in rooms of `members`.
+    pub idle: u32,
+    /// Messages stored.
+    pub history_messages: u32,
+    /// Rooms they are in.
+    pub history_rooms: u32,
+    /// Readers at a time.
+    pub readers: u32,
+}
+
+impl Default for Sizes {
+    /// The sizes of the published figures.
+    fn default() -> Self {
+        Self {
+            text_bytes: 200,
+            subscribers: 1000,
+            rooms: 500,
+            members: 10,
+            rooms_window: 64,
+            senders: 32,
+            pairs_window: 256,
+            idle: 10_000,
+            history_messages: 1_000_000,
+            history_rooms: 10_000,
+            readers: 8,
+        }
+    }
+}
+
+impl Sizes {
+    /// Enough to see that everything works.
+    pub fn small() -> Self {
+        Self {
+            subscribers: 50,
+            rooms: 10,
+            senders: 4,
+            pairs_window: 16,
+            rooms_window: 8,
+            idle: 100,
+            history_messages: 6_000,
+            history_rooms: 100,
+            readers: 2,
+            ..Self::default()
+        }
+    }
+
+    /// The most connections open at a time.
+    pub(crate) fn connections(&self) -> u64 {
+        let rooms = u64::from(self.rooms) * u64::from(self.members);
+        [rooms, u64::from(self.subscribers), 2 * u64::from(self.senders), u64::from(self.idle)]
+            .into_iter()
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// Processors for the server and for the load.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    /// Where servers and bare writers run.
+    pub server: Vec<usize>,
+    /// Where this process runs.
+    pub load: Vec<usize>,
+}
+
+/// A whole bench.
+#[derive(Clone, Debug)]
+pub struct Args {
+    /// What to run, in this order.
+    pub workloads: Vec<Workload>,
+    /// Against what.
+    pub target: Target,
+    /// A command that calls [`crate::baseline_server`]; without one there is no bare writer and
+    /// no comparison with it.
+    pub baseline_argv: Option<Vec<OsString>>,
+    /// How large.
+    pub sizes: Sizes,
+    /// How often, in turns.
+    pub repetitions: u32,
+    /// How long each measured stretch sends.
+    pub seconds: f64,
+    /// Whether to keep server and load apart.
+    pub pin: Option<Pin>,
+    /// The time now.
+    pub unix_seconds: u64,
+    /// Anything random: makes the issuer's secret.
+    pub nonce: u64,
+    /// How the bench was called, for the report.
+    pub command_line: String,
+    /// What an acknowledgement is worth, if the server does not say it.
+    pub durability: Option<String>,
+}

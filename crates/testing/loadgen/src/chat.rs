@@ -1,0 +1,238 @@
+//! Members of rooms, connected and talking: closed loops with a window, open loops with a rate.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::engine::Engine;
+use crate::ledger::{Figures, Ledger};
+use crate::proc::Cpu;
+use crate::server::Server;
+use crate::world::{World, user};
+
+/// How long deliveries may come after the last send.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long read models may take to catch up.
+const CATCH_UP_LIMIT: Duration = Duration::from_mins(2);
+/// How long the server may take to become quiet.
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);
+/// Messages under way at most in an open loop; above, sends wait and their latency counts.
+const OPEN_WINDOW: u32 = 8192;
+
+/// How messages are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// So many under way: one is done when acknowledged and delivered to all.
+    Window(u32),
+    /// So many a second, whatever becomes of them; latency counts from when each was due.
+    Rate(f64),
+    /// One at a time, so many a second at most; each drained before the next.
+    Single(f64),
+}
+
+/// A measured stretch.
+pub(crate) struct Stretch {
+    pub(crate) figures: Figures,
+    pub(crate) seconds: f64,
+    /// What the server used from the first send until all was stored and it was quiet.
+    pub(crate) cpu: Option<Cpu>,
+    /// Mean bytes of a frame that arrived.
+    pub(crate) frame_bytes: f64,
+    /// Messages that were not done in time.
+    pub(crate) unfinished: u64,
+}
+
+/// Picks the room and the seat in it of the n-th message in a slot.
+pub(crate) type Plan = fn(n: u64, slot: u32, rooms: u32, seats: u32) -> (u32, u32);
+
+pub(crate) struct Chat<'a> {
+    server: &'a Server,
+    engine: Engine,
+    ledger: Ledger,
+    /// The first connection of each room; the others follow it.
+    first: Vec<usize>,
+    seats: u32,
+    plan: Plan,
+    text_bytes: usize,
+    sent: u64,
+    run: u64,
+}
+
+impl<'a> Chat<'a> {
+    /// Connects every member of every room. All rooms have the same number of members.
+    pub(crate) fn connect(
+        server: &'a Server,
+        world: &World,
+        plan: Plan,
+        text_bytes: usize,
+    ) -> Result<Self> {
+        let (mut tokens, mut rooms, mut first) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, room) in (0_u32..).zip(&world.rooms) {
+            first.push(tokens.len());
+            for member in &room.members {
+                tokens.push(server.issuer.token(&user(*member))?);
+                rooms.push(number);
+            }
+        }
+        let seats = world.rooms.first().map_or(0, |room| room.members.len());
+        let ids = world.rooms.iter().map(|room| room.id.clone()).collect();
+        let mut ledger = Ledger::new(ids, &rooms);
+        let mut engine = Engine::new()?;
+        let limit = Duration::from_mins(2);
+        engine.connect(server.address, "/ws", &tokens, limit, |connection, text| {
+            ledger.heard(connection, text);
+        })?;
+        let seats = u32::try_from(seats)?;
+        let run = u64::from(std::process::id());
+        Ok(Self { server, engine, ledger, first, seats, plan, text_bytes, sent: 0, run })
+    }
+
+    /// Sends at a pace for so long, without measuring.
+    pub(crate) fn warm_up(&mut self, pace: Pace, time: Duration) -> Result<()> {
+        self.talk(pace, time)?;
+        self.drain()?;
+        Ok(())
+    }
+
+    /// Sends at a pace for so long and measures until everything is delivered, stored and quiet.
+    pub(crate) fn measure(&mut self, pace: Pace, time: Duration) -> Result<Stretch> {
+        self.ledger.figures = Figures::default();
+        let before_in = self.engine.totals.clone();
+        let before = self.server.cpu()?;
+        let begun = Instant::now();
+        self.talk(pace, time)?;
+        self.drain()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let unfinished = self.ledger.close_books();
+        self.catch_up()?;
+        self.server.settle(SETTLE_LIMIT)?;
+        let after = self.server.cpu()?;
+        let cpu = before.zip(after).map(|(before, after)| after.since(&before));
+        ensure!(
+            self.engine.totals.closed.is_empty(),
+            "connections ended: {:?}\n{}",
+            self.engine.totals.closed,
+            self.server.log_tail()
+        );
+        let totals = &self.engine.totals;
+        let (bytes, frames) = (totals.bytes - before_in.bytes, totals.frames - before_in.frames);
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let frame_bytes = bytes as f64 / frames.max(1) as f64;
+        let figures = std::mem::take(&mut self.ledger.figures);
+        Ok(Stretch { figures, seconds, cpu, frame_bytes, unfinished })
+    }
+
+    fn talk(&mut self, pace: Pace, time: Duration) -> Result<()> {
+        ensure!(self.ledger.under_way() == 0, "messages of the last stretch never arrived");
+        let (window, rate) = match pace {
+            Pace::Window(window) => (window, None),
+            Pace::Rate(rate) => (OPEN_WINDOW, Some(rate)),
+            Pace::Single(rate) => (1, Some(rate)),
+        };
+        self.ledger.set_window(window);
+        let begun = Instant::now();
+        let mut due = begun;
+        let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate.max(0.001)));
+        while begun.elapsed() < time {
+            match gap {
+                None => self.fill(Instant::now())?,
+                Some(gap) => {
+                    while due <= Instant::now() && self.send_one(due)? {
+                        due += gap;
+                        if matches!(pace, Pace::Single(_)) {
+                            due = due.max(Instant::now() + gap / 2);
+                        }
+                    }
+                    self.engine.wake_at(due)?;
+                }
+            }
+            self.hear(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    /// Sends as long as there are free slots.
+    fn fill(&mut self, due: Instant) -> Result<()> {
+        while self.send_one(due)? {}
+        Ok(())
+    }
+
+    /// Sends one message unless all slots are taken.
+    fn send_one(&mut self, due: Instant) -> Result<bool> {
+        let Some(slot) = self.ledger.take() else { return Ok(false) };
+        let rooms = u32::try_from(self.first.len())?;
+        let (room, seat) = (self.plan)(self.sent, slot, rooms, self.seats);
+        let first = self.first.get(room as usize).copied().context("a plan beyond the rooms")?;
+        let sender = first + seat as usize;
+        let mark = self.ledger.send(slot, room, sender, self.ledger.at(due));
+        let text = format!(
+            r#"{{"type":"message","requestId":"{}.{}","payload":{{"roomId":"{}","content":"{}","clientMessageId":"{}-{}"}}}}"#,
+            mark.slot,
+            mark.turn,
+            self.ledger.room_id(room),
+            mark.text(self.text_bytes),
+            self.run,
+            self.sent,
+        );
+        self.sent += 1;
+        if let Err(error) = self.engine.send(sender, text.as_bytes()) {
+            self.ledger.give_back(slot);
+            return Err(error.context(self.server.log_tail()));
+        }
+        Ok(true)
+    }
+
+    fn hear(&mut self, limit: Duration) -> Result<()> {
+        let ledger = &mut self.ledger;
+        self.engine.poll(limit, |connection, text| ledger.heard(connection, text))
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        while self.ledger.under_way() > 0 && Instant::now() < deadline {
+            self.hear(Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until reads show everything that was acknowledged: a read that carries the last
+    /// position is answered then and not before.
+    fn catch_up(&mut self) -> Result<()> {
+        let position = self.ledger.position().to_owned();
+        if position.is_empty() {
+            return Ok(());
+        }
+        let mut http = self.server.http_as(&user(0))?;
+        let headers = [("X-Klatch-Position", position.as_str())];
+        let room = self.ledger.room_id(0);
+        let deadline = Instant::now() + CATCH_UP_LIMIT;
+        for path in
+            [format!("/api/v1/rooms/{room}/messages?limit=1"), format!("/api/v1/rooms/{room}")]
+        {
+            loop {
+                let answer = http.request("GET", &path, &headers, b"")?;
+                if answer.status != 503 {
+                    answer.success().context("reading with a position")?;
+                    break;
+                }
+                ensure!(Instant::now() < deadline, "read models are behind: {CATCH_UP_LIMIT:?}");
+                // A read waits up to 3 s itself; connections must be heard meanwhile.
+                self.engine.poll(Duration::from_millis(20), |_, _| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the newest message of each room and counts the messages that are not stored.
+    pub(crate) fn not_stored(&mut self) -> Result<u64> {
+        let mut http = self.server.http_as(&user(0))?;
+        let mut missing = 0;
+        for (room, accepted) in self.ledger.accepted() {
+            let page = http.get(&format!("/api/v1/rooms/{room}/messages?limit=1"))?.json()?;
+            let newest = page.get("items").and_then(|items| items.get(0));
+            let ordinal = newest.and_then(|item| item.get("ordinal")?.as_u64()).unwrap_or(0);
+            missing += accepted.saturating_sub(ordinal);
+        }
+        Ok(missing)
+    }
+}

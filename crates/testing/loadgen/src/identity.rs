@@ -1,0 +1,101 @@
+//! Who the load's users are: tokens minted here, for an issuer that the server was told to trust.
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// The issuer's name in its tokens.
+const ISSUER: &str = "klatch-bench";
+/// The administrator that the server is started with.
+const ADMIN: &str = "bench-admin";
+/// Longer than any run.
+const LIFETIME_S: u64 = 4 * 3600;
+
+/// Mints HS256 tokens with a secret shared with the server.
+#[derive(Clone)]
+pub(crate) struct Issuer {
+    secret: String,
+    issued_at: u64,
+}
+
+impl Issuer {
+    /// An issuer. `unix_seconds` is the time now; the secret is only as random as a bench on
+    /// loopback needs it.
+    pub(crate) fn new(unix_seconds: u64, nonce: u64) -> Self {
+        let secret = format!("klatch-bench-secret-{nonce:016x}-{unix_seconds:016x}");
+        Self { secret, issued_at: unix_seconds }
+    }
+
+    /// What the server's environment must hold to trust this issuer.
+    pub(crate) fn server_environment(&self) -> Vec<(String, String)> {
+        [("NAME", ISSUER), ("ALGORITHM", "HS256"), ("SECRET", &self.secret)]
+            .into_iter()
+            .map(|(key, value)| (format!("KLATCH_AUTH__ISSUER__0__{key}"), value.to_owned()))
+            .collect()
+    }
+
+    /// An issuer whose secret a running server knows already.
+    pub(crate) fn with_secret(unix_seconds: u64, secret: &str) -> Self {
+        Self { secret: secret.to_owned(), issued_at: unix_seconds }
+    }
+
+    /// A token that may import.
+    ///
+    /// # Errors
+    /// The server has no such administrator.
+    pub(crate) fn admin_token(&self) -> Result<String> {
+        self.token(ADMIN)
+    }
+
+    /// A token whose `sub` is the user's name.
+    ///
+    /// # Errors
+    /// None that can happen with a secret of this size.
+    pub(crate) fn token(&self, subject: &str) -> Result<String> {
+        let claims = serde_json::json!({
+            "iss": ISSUER,
+            "sub": subject,
+            "iat": self.issued_at,
+            "exp": self.issued_at + LIFETIME_S,
+        });
+        sign(self.secret.as_bytes(), &claims)
+    }
+}
+
+fn sign(secret: &[u8], claims: &serde_json::Value) -> Result<String> {
+    let head = BASE64.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
+    let body = BASE64.encode(claims.to_string());
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).context("the secret's length")?;
+    mac.update(head.as_bytes());
+    mac.update(b".");
+    mac.update(body.as_bytes());
+    let signature = BASE64.encode(mac.finalize().into_bytes());
+    Ok(format!("{head}.{body}.{signature}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A vector made with openssl: `printf head.body | openssl dgst -sha256 -hmac your-secret`.
+    #[test]
+    fn a_token_is_signed_as_rfc_7515_says() {
+        let token = sign(b"your-secret", &serde_json::json!({"sub": "ada"})).unwrap();
+        let parts: Vec<&str> = token.split('.').collect();
+        assert_eq!(parts[0], "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9");
+        assert_eq!(parts[1], "eyJzdWIiOiJhZGEifQ");
+        assert_eq!(parts[2], "kg1lgc7Lc-jyOPoPloc95D0oJ8dil_3HYyuPU3HQaMI");
+    }
+
+    #[test]
+    fn a_token_names_issuer_subject_and_a_life_of_hours() {
+        let token = Issuer::new(1_000, 7).token("u1").unwrap();
+        let body = BASE64.decode(token.split('.').nth(1).unwrap()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(claims["iss"], "klatch-bench");
+        assert_eq!(claims["sub"], "u1");
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), LIFETIME_S);
+    }
+}

@@ -1,0 +1,207 @@
+//! The server under load: started as a child with a fresh data directory, or a given one.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::child::Process;
+use crate::http::Http;
+use crate::identity::Issuer;
+use crate::proc::{Cpu, Memory};
+
+/// How long a server may take to be ready.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// Which server to load.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Start one for each workload: `argv` is the executable and its `serve`, to which
+    /// `--listen` and `--data-dir` are added.
+    Spawn {
+        /// The executable and its first arguments.
+        argv: Vec<OsString>,
+        /// What its environment holds besides this process's own.
+        environment: Vec<(String, String)>,
+        /// Where data directories are made, and removed again.
+        data_root: PathBuf,
+    },
+    /// Load one that runs already on this machine. It must trust the issuer given.
+    Given {
+        /// Where it listens.
+        address: SocketAddr,
+        /// Its process, to read what it costs; without one there are no costs.
+        pid: Option<u32>,
+        /// A token of an administrator, for the import.
+        admin_token: String,
+        /// The secret of the HS256 issuer `klatch-bench`.
+        issuer_secret: String,
+    },
+}
+
+pub(crate) struct Server {
+    process: Option<Process>,
+    pid: Option<u32>,
+    pub(crate) address: SocketAddr,
+    pub(crate) issuer: Issuer,
+    target: Target,
+    cpus: Option<Vec<usize>>,
+    directory: Option<PathBuf>,
+    /// From the start of the process to its first ready answer.
+    pub(crate) start_seconds: f64,
+}
+
+impl Server {
+    /// Starts the target with an empty data directory called `name`, or takes the given one.
+    pub(crate) fn start(
+        target: &Target,
+        issuer: &Issuer,
+        name: &str,
+        cpus: Option<&[usize]>,
+    ) -> Result<Self> {
+        let (address, pid, directory) = match target {
+            Target::Given { address, pid, .. } => (*address, *pid, None),
+            Target::Spawn { data_root, .. } => {
+                let own = format!("klatch-bench-{}-{name}", std::process::id());
+                (free_address()?, None, Some(data_root.join(own)))
+            }
+        };
+        let mut server = Self {
+            process: None,
+            pid,
+            address,
+            issuer: issuer.clone(),
+            target: target.clone(),
+            cpus: cpus.map(<[usize]>::to_vec),
+            directory,
+            start_seconds: 0.0,
+        };
+        match &server.directory {
+            None => server.wait_ready()?,
+            Some(directory) => {
+                std::fs::create_dir_all(directory)
+                    .with_context(|| format!("making {}", directory.display()))?;
+                server.spawn()?;
+            }
+        }
+        Ok(server)
+    }
+
+    /// Stops the process and starts it again on the same data. Does nothing to a given server.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        if self.process.is_none() {
+            return Ok(());
+        }
+        self.process = None;
+        self.address = free_address()?;
+        self.spawn()
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let (Target::Spawn { argv, environment, .. }, Some(directory)) =
+            (&self.target, &self.directory)
+        else {
+            bail!("this server was not started here");
+        };
+        let mut argv = argv.clone();
+        argv.extend(["--listen".into(), self.address.to_string().into()]);
+        argv.extend(["--data-dir".into(), directory.join("data").into()]);
+        let mut environment = environment.clone();
+        environment.extend(self.issuer.server_environment());
+        let log = directory.join("server.log");
+        let start = || Process::start(&argv, &environment, &log);
+        let process = crate::machine::on(self.cpus.as_deref(), start)?;
+        self.pid = Some(process.pid());
+        self.process = Some(process);
+        self.wait_ready()
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < START_LIMIT {
+            let ready = Http::connect(self.address, None).and_then(|mut http| http.get("/readyz"));
+            if ready.is_ok_and(|answer| answer.status == 200) {
+                self.start_seconds = begun.elapsed().as_secs_f64();
+                return Ok(());
+            }
+            if let Some(how) = self.process.as_mut().and_then(Process::ended) {
+                bail!("the server ended: {how}\n{}", self.log_tail());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("the server was not ready after {START_LIMIT:?}\n{}", self.log_tail())
+    }
+
+    /// The last lines that the server wrote.
+    pub(crate) fn log_tail(&self) -> String {
+        let Some(directory) = &self.directory else { return String::new() };
+        let text = std::fs::read_to_string(directory.join("server.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+
+    /// A token that may import.
+    pub(crate) fn admin_token(&self) -> Result<String> {
+        match &self.target {
+            Target::Given { admin_token, .. } => Ok(admin_token.clone()),
+            Target::Spawn { .. } => self.issuer.admin_token(),
+        }
+    }
+
+    /// A connection that carries a user's token.
+    pub(crate) fn http_as(&self, user: &str) -> Result<Http> {
+        Http::connect(self.address, Some(&self.issuer.token(user)?))
+    }
+
+    /// What the process tree has used, if its process is known.
+    pub(crate) fn cpu(&self) -> Result<Option<Cpu>> {
+        self.pid.map(Cpu::of).transpose()
+    }
+
+    /// What the process holds, if it is known.
+    pub(crate) fn memory(&self) -> Result<Option<Memory>> {
+        self.pid.map(Memory::of).transpose()
+    }
+
+    /// Waits until the process uses next to nothing: work that it put off belongs to the run.
+    /// At most `limit`.
+    pub(crate) fn settle(&self, limit: Duration) -> Result<()> {
+        let Some(mut before) = self.cpu()? else { return Ok(()) };
+        let deadline = Instant::now() + limit;
+        let step = Duration::from_millis(250);
+        let mut quiet = 0;
+        while quiet < 2 && Instant::now() < deadline {
+            std::thread::sleep(step);
+            let Some(now) = self.cpu()? else { return Ok(()) };
+            let share = now.since(&before).seconds / step.as_secs_f64();
+            quiet = if share < 0.05 { quiet + 1 } else { 0 };
+            before = now;
+        }
+        Ok(())
+    }
+
+    /// What the server says an acknowledgement is worth, if it says so.
+    pub(crate) fn durability(&self) -> Option<String> {
+        let mut http = Http::connect(self.address, None).ok()?;
+        let said = |answer: serde_json::Value| Some(answer.get("durability")?.as_str()?.to_owned());
+        ["/readyz", "/api/v1/meta"]
+            .into_iter()
+            .find_map(|path| said(http.get(path).ok()?.json().ok()?))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process = None;
+        if let Some(directory) = &self.directory {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

@@ -1,0 +1,90 @@
+//! Connections that do nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Bench, cost, whole};
+use crate::engine::Engine;
+use crate::proc::Memory;
+use crate::report::{RATE, Sample};
+use crate::server::Server;
+use crate::world::{World, user};
+
+/// Connections made and ended before, so that what is made once for all is there.
+const FIRST: usize = 64;
+/// How long connections are held before the second look.
+const HOLD: Duration = Duration::from_secs(10);
+
+impl Bench<'_> {
+    pub(super) fn idle(&mut self) -> Result<()> {
+        let sizes = &self.args.sizes;
+        let (count, members) = (sizes.idle, sizes.members.max(1));
+        let rooms: Vec<Vec<u32>> = (0..count.div_ceil(members))
+            .map(|room| (room * members..((room + 1) * members).min(count)).collect())
+            .collect();
+        let mut server = self.server("idle")?;
+        World::import(&server, &rooms)?;
+        // What the import took and gave back would hide what connections take.
+        server.restart()?;
+        let issuer = &server.issuer;
+        let tokens: Vec<String> =
+            (0..count).map(|number| issuer.token(&user(number))).collect::<Result<_>>()?;
+        let mut engine = Engine::new()?;
+        connect(&mut engine, &server, tokens.get(..FIRST.min(tokens.len())).unwrap_or_default())?;
+        engine.disconnect();
+        wait(&mut engine, Duration::from_secs(2))?;
+
+        let (memory, cpu) = (memory(&server)?, server.cpu()?);
+        let begun = Instant::now();
+        connect(&mut engine, &server, &tokens)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let connecting = cpu.zip(server.cpu()?).map(|(before, after)| after.since(&before));
+        let mut sample = Sample { name: "idle".into(), unit: "connects", ..Sample::default() };
+        sample.put(RATE, f64::from(count) / seconds);
+        cost(&mut sample, connecting.as_ref(), u64::from(count));
+
+        let cpu = server.cpu()?;
+        wait(&mut engine, HOLD)?;
+        let held = cpu.zip(server.cpu()?).map(|(before, after)| after.since(&before));
+        ensure!(
+            engine.open() == tokens.len(),
+            "{} of {count} connections are left: {:?}",
+            engine.open(),
+            engine.totals.closed
+        );
+        let after = self::memory(&server)?;
+        if let (Some(memory), Some(after)) = (memory, after) {
+            let each = |after: u64, before: u64| (whole(after) - whole(before)) / f64::from(count);
+            let resident = each(after.resident_bytes, memory.resident_bytes);
+            let anonymous = each(after.anonymous_bytes, memory.anonymous_bytes);
+            sample.put("resident_bytes_per_connection", resident);
+            sample.put("anonymous_bytes_per_connection", anonymous);
+            sample.put("resident_mib_before", whole(memory.resident_bytes) / f64::from(1 << 20));
+        }
+        if let Some(held) = held {
+            sample.put("idle_cpu_percent", held.seconds / HOLD.as_secs_f64() * 100.0);
+        }
+        sample.put("connections", f64::from(count));
+        self.push(sample);
+        Ok(())
+    }
+}
+
+fn connect(engine: &mut Engine, server: &Server, tokens: &[String]) -> Result<()> {
+    let limit = Duration::from_mins(3);
+    let outcome = engine.connect(server.address, "/ws", tokens, limit, |_, _| {});
+    outcome.with_context(|| server.log_tail())
+}
+
+fn wait(engine: &mut Engine, time: Duration) -> Result<()> {
+    let deadline = Instant::now() + time;
+    while Instant::now() < deadline {
+        engine.poll(Duration::from_millis(50), |_, _| {})?;
+    }
+    Ok(())
+}
+
+fn memory(server: &Server) -> Result<Option<Memory>> {
+    server.memory()
+}

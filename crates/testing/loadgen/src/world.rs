@@ -1,0 +1,182 @@
+//! The users and rooms of a workload, brought into the server by the bulk import.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::http::Http;
+use crate::server::Server;
+
+/// Lines of one import request: a few megabytes.
+const LINES: usize = 20_000;
+
+/// A room with its members.
+pub(crate) struct Room {
+    /// The id that the server gave it.
+    pub(crate) id: String,
+    /// Numbers of users.
+    pub(crate) members: Vec<u32>,
+}
+
+pub(crate) struct World {
+    pub(crate) rooms: Vec<Room>,
+}
+
+/// The name of a user, which is also the `sub` of tokens.
+pub(crate) fn user(number: u32) -> String {
+    format!("bench-u{number}")
+}
+
+fn room(number: usize) -> String {
+    format!("bench-r{number}")
+}
+
+/// Sends lines to the import and checks its summary.
+pub(crate) struct Import {
+    http: Http,
+    lines: String,
+    count: usize,
+    /// Seconds spent in requests.
+    pub(crate) total: usize,
+}
+
+impl Import {
+    pub(crate) fn open(server: &Server) -> Result<Self> {
+        let http = Http::connect(server.address, Some(&server.admin_token()?))?;
+        Ok(Self { http, lines: String::new(), count: 0, total: 0 })
+    }
+
+    pub(crate) fn line(&mut self, line: &serde_json::Value) -> Result<()> {
+        writeln!(self.lines, "{line}")?;
+        self.count += 1;
+        if self.count >= LINES { self.flush() } else { Ok(()) }
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let headers = [("Content-Type", "application/x-ndjson")];
+        let answer = self
+            .http
+            .request("POST", "/api/v1/admin/import", &headers, self.lines.as_bytes())?
+            .json()
+            .context("the import")?;
+        let none =
+            answer.get("errors").and_then(|errors| errors.as_array()).is_none_or(Vec::is_empty);
+        ensure!(none, "the import refused lines: {}", short(&answer));
+        let lines = answer.get("lines").and_then(serde_json::Value::as_u64);
+        ensure!(
+            lines == Some(self.count as u64),
+            "the import took other lines: {}",
+            short(&answer)
+        );
+        self.total += self.count;
+        self.count = 0;
+        self.lines.clear();
+        Ok(())
+    }
+}
+
+fn short(value: &serde_json::Value) -> String {
+    value.to_string().chars().take(600).collect()
+}
+
+impl World {
+    /// Imports `rooms` public channels whose members are given, and learns their ids.
+    pub(crate) fn import(server: &Server, rooms: &[Vec<u32>]) -> Result<Self> {
+        let mut import = Import::open(server)?;
+        let mut users: Vec<u32> = rooms.iter().flatten().copied().collect();
+        users.sort_unstable();
+        users.dedup();
+        for number in users {
+            let name = user(number);
+            let line = serde_json::json!({
+                "type": "user", "id": name, "username": name, "displayName": name,
+                "createdAt": "2026-01-01T00:00:00.000Z",
+            });
+            import.line(&line)?;
+        }
+        for (number, members) in rooms.iter().enumerate() {
+            let id = room(number);
+            let line = serde_json::json!({
+                "type": "room", "id": id, "roomType": "channel", "name": id,
+                "visibility": "public", "createdAt": "2026-01-01T00:00:00.000Z",
+            });
+            import.line(&line)?;
+            for member in members {
+                let line = serde_json::json!({
+                    "type": "member", "room": id, "user": user(*member),
+                    "createdAt": "2026-01-01T00:00:00.000Z",
+                });
+                import.line(&line)?;
+            }
+        }
+        import.flush()?;
+        let ids = Self::ids(server, rooms)?;
+        let rooms = rooms
+            .iter()
+            .enumerate()
+            .map(|(number, members)| {
+                let id = ids.get(&room(number)).cloned();
+                let id = id.with_context(|| format!("room {} is in no list", room(number)))?;
+                Ok(Room { id, members: members.clone() })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { rooms })
+    }
+
+    /// Names to ids, from the list of public rooms.
+    fn ids(server: &Server, rooms: &[Vec<u32>]) -> Result<HashMap<String, String>> {
+        let first = rooms.iter().flatten().next().copied().context("a world without members")?;
+        let mut http = server.http_as(&user(first))?;
+        let mut ids = HashMap::new();
+        let mut cursor = String::new();
+        // Each page brings rooms, so this ends; twice the pages needed is a server's mistake.
+        for _ in 0..=2 * rooms.len() {
+            let path = format!("/api/v1/rooms?scope=public&limit=200{cursor}");
+            let page = http.get(&path)?.json()?;
+            for item in page.get("items").and_then(|i| i.as_array()).into_iter().flatten() {
+                let text = |key: &str| item.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+                if let (Some(name), Some(id)) = (text("name"), text("roomId")) {
+                    ids.insert(name, id);
+                }
+            }
+            match page.get("nextCursor").and_then(|cursor| cursor.as_str()) {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        Ok(ids)
+    }
+}
+
+/// Loads messages: `per_room` in each room, oldest first, in the turn of rooms.
+pub(crate) fn import_messages(
+    server: &Server,
+    world: &World,
+    per_room: usize,
+    length: usize,
+) -> Result<usize> {
+    let mut import = Import::open(server)?;
+    let text: String =
+        "the quick brown fox jumps over the lazy dog ".chars().cycle().take(length).collect();
+    for turn in 0..per_room {
+        for (number, of) in world.rooms.iter().enumerate() {
+            let sender =
+                of.members.get(turn % of.members.len().max(1)).copied().unwrap_or_default();
+            let (minutes, seconds) = (turn / 60, turn % 60);
+            let (hours, minutes) = (minutes / 60, minutes % 60);
+            let (days, hours) = (hours / 24, hours % 24);
+            let line = serde_json::json!({
+                "type": "message", "id": format!("bench-m{number}-{turn}"),
+                "room": room(number), "sender": user(sender), "content": text,
+                "createdAt": format!("2026-01-{:02}T{hours:02}:{minutes:02}:{seconds:02}.000Z", days + 2),
+            });
+            import.line(&line)?;
+        }
+    }
+    import.flush()?;
+    Ok(import.total)
+}
