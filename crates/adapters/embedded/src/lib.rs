@@ -2,5 +2,6 @@
 //! Must not contain: business rules, bytes of the log's events, or another process to talk to.
 #![warn(missing_docs)]
 
+pub mod accounts;
 mod engine;
 pub mod stores;

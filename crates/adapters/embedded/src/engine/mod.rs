@@ -1,6 +1,8 @@
 //! What every fjall database of this crate shares: opening it after any kind of crash, and telling
 //! its failures in the words of the ports.
 
+pub(crate) mod codec;
+pub(crate) mod group;
 mod journal;
 
 use std::fs::{self, File};

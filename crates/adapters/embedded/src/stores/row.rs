@@ -4,26 +4,18 @@
 use bytes::Bytes;
 use klatch_domain::member::{MemberRole, Membership};
 use klatch_domain::room::{Room, RoomHead, RoomTexts, RoomType, Visibility};
-use klatch_domain::user::{ServerRole, User};
+use klatch_domain::user::User;
 use klatch_domain::{
     ContentType, Message, MessageId, Ordinal, RoomId, Sealed, Seq, Timestamp, UserId,
 };
 use klatch_ports::messages::{Applied, StoredHead};
 use klatch_ports::metadata::UserNumber;
-use klatch_ports::{Epoch, Offset, PortError, PortResult};
+use klatch_ports::{Epoch, Offset, PortResult};
 
-use crate::engine::corrupt;
-
-const VERSION: u8 = 1;
-
-/// Two halves of an id; both zero stand for none, which no id is.
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
-struct Id {
-    #[prost(fixed64, tag = "1")]
-    high: u64,
-    #[prost(fixed64, tag = "2")]
-    low: u64,
-}
+use crate::engine::codec::{
+    Id, VERSION, bits, decode, encode, id, read_server_role, unreadable, wanted, words,
+    write_server_role,
+};
 
 #[derive(Clone, PartialEq, ::prost::Message)]
 struct MessageRow {
@@ -142,61 +134,10 @@ struct MemberRow {
     number: u32,
 }
 
-/// A word and its number in rows. Numbers begin at 1 and are never given again.
-macro_rules! words {
-    ($write:ident, $read:ident, $type:ident, [$($variant:ident = $number:literal),*]) => {
-        fn $write(word: $type) -> u32 {
-            match word { $($type::$variant => $number),* }
-        }
-
-        fn $read(number: u32) -> PortResult<$type> {
-            match number {
-                $($number => Ok($type::$variant),)*
-                other => Err(unreadable(&format!("{} number {other}", stringify!($type)))),
-            }
-        }
-    };
-}
-
 words!(write_content, read_content, ContentType, [Text = 1, Image = 2, File = 3, System = 4]);
 words!(write_kind, read_kind, RoomType, [Direct = 1, Group = 2, Channel = 3]);
 words!(write_visibility, read_visibility, Visibility, [Public = 1, Private = 2]);
-words!(write_server, read_server, ServerRole, [Guest = 1, Member = 2, Admin = 3]);
 words!(write_member, read_member, MemberRole, [Member = 1, Admin = 2, Owner = 3]);
-
-fn unreadable(what: &str) -> PortError {
-    corrupt("reading a row", format!("written by a newer build, or damaged: {what}"))
-}
-
-fn encode(row: &impl prost::Message, out: &mut Vec<u8>) {
-    out.clear();
-    out.reserve(1 + row.encoded_len());
-    out.push(VERSION);
-    row.encode_raw(out);
-}
-
-fn decode<R: prost::Message + Default>(what: &str, bytes: &[u8]) -> PortResult<R> {
-    match bytes.split_first() {
-        Some((&VERSION, fields)) => {
-            R::decode(fields).map_err(|error| unreadable(&format!("{what}: {error}")))
-        }
-        Some((version, _)) => Err(unreadable(&format!("{what} of version {version}"))),
-        None => Err(unreadable(&format!("{what} without bytes"))),
-    }
-}
-
-fn id(bits: u128) -> Option<Id> {
-    let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
-    (bits != 0).then(|| Id { high: half(bits >> 64), low: half(bits) })
-}
-
-fn bits(id: Option<Id>) -> Option<u128> {
-    id.map(|id| u128::from(id.high) << 64 | u128::from(id.low))
-}
-
-fn wanted(what: &str, id: Option<Id>) -> PortResult<u128> {
-    bits(id).ok_or_else(|| unreadable(&format!("no {what}")))
-}
 
 pub(super) fn encode_message(message: &Message, out: &mut Vec<u8>) {
     let derived = MessageId::new(message.room, message.seq, message.created_at);
@@ -274,7 +215,7 @@ pub(super) fn encode_user(user: &User, out: &mut Vec<u8>) {
     let person = Some(user.profile.person).filter(|person| *person != user.id);
     let row = UserRow {
         bot: user.bot,
-        role: write_server(user.role),
+        role: write_server_role(user.role),
         created_at: user.created_at.0,
         profile: user.profile.bytes.clone(),
         profile_person: person.and_then(|person| id(person.bits())),
@@ -288,7 +229,7 @@ pub(super) fn decode_user(user: UserId, bytes: &[u8]) -> PortResult<User> {
     Ok(User {
         id: user,
         bot: row.bot,
-        role: read_server(row.role)?,
+        role: read_server_role(row.role)?,
         created_at: Timestamp(row.created_at),
         profile: Sealed { person, bytes: row.profile },
     })

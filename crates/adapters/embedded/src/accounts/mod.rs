@@ -1,0 +1,261 @@
+//! Accounts, sessions and claims of names: a fjall database of its own, every write synced before
+//! it is answered.
+//!
+//! One thread writes. It takes whatever waits, decides each write on what the ones before it will
+//! leave, and commits them as one batch with one sync; only then can anybody read them. So a name
+//! is never given twice, a read never shows what a power cut could take back, and a thousand
+//! people who register at once cost a few syncs. Reads are done in place: some microseconds.
+
+mod draft;
+mod row;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use klatch_domain::user::ServerRole;
+use klatch_domain::{SessionId, Timestamp, UserId};
+use klatch_ports::PortResult;
+use klatch_ports::accounts::{
+    Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Session, SessionStore,
+};
+
+use crate::engine::group::Group;
+use crate::engine::{self, Sizes, Tail, failed, failed_io};
+use draft::{Draft, Job, work};
+use row::{ACCOUNT, ADMIN, Held, SESSION, UNANNOUNCED, USER_SESSION};
+
+const MIB: u64 = 1 << 20;
+const SIZES: Sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
+const BUFFER_BYTES: u64 = 4 * MIB;
+
+/// Accounts, sessions and claims on disk.
+#[derive(Debug)]
+pub struct Accounts {
+    rows: Rows,
+    writer: Group<Job>,
+}
+
+/// The one keyspace.
+#[derive(Clone)]
+struct Rows {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    fn get(&self, key: &[u8]) -> PortResult<Option<fjall::Slice>> {
+        let snapshot = self.database.snapshot();
+        snapshot.get(&self.keyspace, key).map_err(failed("reading"))
+    }
+
+    /// Keys that begin with `prefix`.
+    fn keys(&self, prefix: &[u8]) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
+        let rows = self.database.snapshot().prefix(&self.keyspace, prefix);
+        rows.map(|guard| guard.key().map_err(failed("reading")))
+    }
+}
+
+impl Accounts {
+    /// Opens the accounts in `<dir>/accounts`, or begins with none. Waits for the disk; one process
+    /// may have them open at a time.
+    ///
+    /// # Errors
+    /// `Misconfigured` when another process has them open or they may not be written, `Corrupt`
+    /// when something that was acknowledged is damaged, `Full`, `Unavailable`.
+    pub fn open(dir: &Path) -> PortResult<Self> {
+        let database = engine::open(&dir.join("accounts"), SIZES, Tail::Acknowledged)?;
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(BUFFER_BYTES)
+                .manual_journal_persist(true)
+        };
+        let keyspace = database.keyspace("accounts", options).map_err(failed("opening"))?;
+        let rows = Rows { database, keyspace };
+        let writer = {
+            let rows = rows.clone();
+            Group::start("accounts", move |jobs| work(&rows, jobs))
+        };
+        Ok(Self { rows, writer: writer.map_err(|error| failed_io("opening", error))? })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        decide: impl FnOnce(&mut Draft<'_>) -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        self.writer.run(operation, |reply| Job::new(decide, reply)).await
+    }
+}
+
+#[async_trait]
+impl Claims for Accounts {
+    async fn claim(
+        &self,
+        claims: &[Claim],
+        at: Timestamp,
+    ) -> PortResult<Result<(), (usize, Claimed)>> {
+        let claims = claims.to_vec();
+        let decide = move |draft: &mut Draft<'_>| {
+            for (index, claim) in claims.iter().enumerate() {
+                let key = row::claim_key(claim.kind, &claim.name);
+                match draft.get(&key)?.map(|bytes| Held::decode(&bytes)).transpose()? {
+                    Some(held) if held.holder != claim.holder => {
+                        draft.forget();
+                        let Held { holder, confirmed, .. } = held;
+                        return Ok(Err((index, Claimed::Taken { holder, confirmed })));
+                    }
+                    Some(_) => {}
+                    None => {
+                        let held = Held { holder: claim.holder, confirmed: false, at };
+                        draft.put(&key, held.encode());
+                    }
+                }
+            }
+            Ok(Ok(()))
+        };
+        self.write("claiming", decide).await
+    }
+
+    async fn confirm(&self, claims: &[Claim]) -> PortResult<()> {
+        let claims = claims.to_vec();
+        let decide = move |draft: &mut Draft<'_>| {
+            for claim in &claims {
+                let key = row::claim_key(claim.kind, &claim.name);
+                let held = draft.get(&key)?.map(|bytes| Held::decode(&bytes)).transpose()?;
+                if let Some(mut held) = held.filter(|h| h.holder == claim.holder && !h.confirmed) {
+                    held.confirmed = true;
+                    draft.put(&key, held.encode());
+                }
+            }
+            Ok(())
+        };
+        self.write("confirming", decide).await
+    }
+
+    async fn release(&self, claims: &[Claim]) -> PortResult<()> {
+        let claims = claims.to_vec();
+        let decide = move |draft: &mut Draft<'_>| {
+            for claim in &claims {
+                let key = row::claim_key(claim.kind, &claim.name);
+                let held = draft.get(&key)?.map(|bytes| Held::decode(&bytes)).transpose()?;
+                if held.is_some_and(|held| held.holder == claim.holder) {
+                    draft.remove(&key);
+                }
+            }
+            Ok(())
+        };
+        self.write("releasing", decide).await
+    }
+
+    async fn holder(&self, kind: ClaimKind, name: &str) -> PortResult<Option<u128>> {
+        let bytes = self.rows.get(&row::claim_key(kind, name))?;
+        bytes.map(|bytes| Held::decode(&bytes).map(|held| held.holder)).transpose()
+    }
+}
+
+fn account(rows: &Rows, user: UserId) -> PortResult<Option<Account>> {
+    let bytes = rows.get(&row::key(ACCOUNT, user.bits()))?;
+    bytes.map(|bytes| row::decode_account(user, &bytes)).transpose()
+}
+
+fn session(rows: &Rows, id: SessionId) -> PortResult<Option<Session>> {
+    let bytes = rows.get(&row::key(SESSION, id.bits()))?;
+    bytes.map(|bytes| row::decode_session(id, &bytes)).transpose()
+}
+
+#[async_trait]
+impl AccountStore for Accounts {
+    async fn put(&self, accounts: &[Account]) -> PortResult<()> {
+        let accounts = accounts.to_vec();
+        let decide = move |draft: &mut Draft<'_>| {
+            for account in &accounts {
+                let user = account.user.bits();
+                draft.put(&row::key(ACCOUNT, user), row::encode_account(account));
+                draft.mark(&row::key(UNANNOUNCED, user), !account.announced)?;
+                draft.mark(&row::key(ADMIN, user), account.role == ServerRole::Admin)?;
+            }
+            Ok(())
+        };
+        self.write("storing accounts", decide).await
+    }
+
+    async fn get(&self, user: UserId) -> PortResult<Option<Account>> {
+        account(&self.rows, user)
+    }
+
+    async fn unannounced(&self, limit: usize) -> PortResult<Vec<Account>> {
+        let mut found = Vec::new();
+        for key in self.rows.keys(&[UNANNOUNCED]).take(limit) {
+            found.extend(account(&self.rows, UserId::from_bits(row::last_id(&key?)?))?);
+        }
+        Ok(found)
+    }
+
+    async fn has_admin(&self) -> PortResult<bool> {
+        Ok(self.rows.keys(&[ADMIN]).next().transpose()?.is_some())
+    }
+}
+
+fn put_session(draft: &mut Draft<'_>, session: &Session) {
+    let id = session.id.bits();
+    draft.put(&row::key(SESSION, id), row::encode_session(session));
+    draft.put(&row::user_session(session.user.bits(), id), Vec::new());
+}
+
+#[async_trait]
+impl SessionStore for Accounts {
+    async fn create(&self, session: &Session) -> PortResult<()> {
+        let session = session.clone();
+        let decide = move |draft: &mut Draft<'_>| {
+            put_session(draft, &session);
+            Ok(())
+        };
+        self.write("storing a session", decide).await
+    }
+
+    async fn rotate(&self, session: &Session, expected: [u8; 32]) -> PortResult<bool> {
+        let session = session.clone();
+        let decide = move |draft: &mut Draft<'_>| {
+            let stored = draft.get(&row::key(SESSION, session.id.bits()))?;
+            let stored = stored.map(|bytes| row::decode_session(session.id, &bytes)).transpose()?;
+            let fits = stored.is_some_and(|stored| stored.refresh_hash == expected);
+            if fits {
+                put_session(draft, &session);
+            }
+            Ok(fits)
+        };
+        self.write("rotating a session", decide).await
+    }
+
+    async fn get(&self, id: SessionId) -> PortResult<Option<Session>> {
+        session(&self.rows, id)
+    }
+
+    async fn list(&self, user: UserId) -> PortResult<Vec<Session>> {
+        let mut found = Vec::new();
+        for key in self.rows.keys(&row::key(USER_SESSION, user.bits())) {
+            found.extend(session(&self.rows, SessionId::from_bits(row::last_id(&key?)?))?);
+        }
+        found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+        Ok(found)
+    }
+
+    async fn revoke(&self, id: SessionId) -> PortResult<bool> {
+        let decide = move |draft: &mut Draft<'_>| {
+            let key = row::key(SESSION, id.bits());
+            let Some(bytes) = draft.get(&key)? else { return Ok(false) };
+            let session = row::decode_session(id, &bytes)?;
+            draft.remove(&key);
+            draft.remove(&row::user_session(session.user.bits(), id.bits()));
+            Ok(true)
+        };
+        self.write("revoking a session", decide).await
+    }
+}
