@@ -78,6 +78,11 @@ tidy: ## the rules of CONTRIBUTING.md that no other tool knows
 	$(call say,tidy)
 	$(CARGO) run --quiet -p xtask -- tidy
 
+.PHONY: audit
+audit: ## licences, banned crates and advisories, by cargo-deny (cargo install cargo-deny)
+	$(call say,audit the dependencies)
+	cargo deny check
+
 .PHONY: doc
 doc: ## the Rust documentation, with broken links as errors
 	$(call say,document the workspace)
