@@ -1,1 +1,14 @@
-//! placeholder.
+//! Owns fan-out: from the log to the inboxes of the instances that hold a room's online members.
+//! Must not contain: connections, per-user publishes, or a write to any store.
+#![warn(missing_docs)]
+
+mod presence;
+mod routing;
+mod run;
+
+pub use run::{Deps, FanOut, FanOutConfig, FanOutStats, StatsSnapshot};
+
+/// The bus subject of an instance's inbox.
+pub fn inbox_subject(instance: klatch_domain::InstanceId) -> String {
+    format!("instance.events.{instance}")
+}
