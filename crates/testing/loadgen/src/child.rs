@@ -18,7 +18,6 @@ const GRACE: Duration = Duration::from_secs(15);
 pub(crate) struct Process {
     child: Child,
     /// Kept open: a child that writes into a closed pipe would die of it.
-    #[expect(dead_code, reason = "held, not read")]
     out: Option<ChildStdout>,
 }
 
