@@ -133,8 +133,8 @@ pub trait MetadataWriter: Send + Sync {
 
     /// Commits all rows and the position, or nothing. A commit of the stored epoch whose offset is
     /// not above the stored one was made before and changes nothing. Of several rows about one
-    /// thing the last counts. Gives new users their numbers, members without a user row too. Readers see it when this returns; a power cut may take it back,
-    /// and the position with it.
+    /// thing the last counts. Gives new users their numbers, members without a user row too.
+    /// Readers see it when this returns; a power cut may take it back, and the position with it.
     async fn commit(&self, commit: MetadataCommit) -> PortResult<()>;
 
     /// Nothing to store, but everything up to `applied` was looked at: waiting readers may go on.

@@ -1,5 +1,5 @@
 //! Records what clients did and saw, and checks it against the promises I1–I9 (and I14, I24).
-//! Holds no clock, no network, no file: times and readers come in, reports go out.
+//! Must not contain: a clock, the network or a file; times and readers come in, reports go out.
 //!
 //! A test gives every client operation to a [`Recorder`] as an invocation and an outcome; an
 //! operation whose answer never came is *unknown*, never failed. What arrives on a connection is

@@ -1,5 +1,5 @@
 //! Loads a server from a second process and tells what it costs, beside a bare epoll writer.
-//! Knows the public interfaces only: no type of the server's crates, no test double.
+//! Must not contain: a type of the server's roles or a test double; it knows the public interfaces.
 //!
 //! [`run`] starts the server (or takes a given one), brings users and rooms in by the bulk import,
 //! drives the workloads from one epoll thread and gives a [`Report`] with rates, latencies, the

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn acks_and_errors_give_their_request() {
-        let ack = br#"{"type":"ack","requestId":"5.1","payload":{"messageId":"x","seq":3,"position":"m0-1.7"}}"#;
+        let ack = br#"{"type":"ack","requestId":"5.1","payload":{"seq":3,"position":"m0-1.7"}}"#;
         assert_eq!(frame(ack), Said::Ack { request: b"5.1", position: b"m0-1.7" });
         let error = br#"{"type":"error","requestId":"5.2","payload":{"code":"rate_limited"}}"#;
         assert_eq!(frame(error), Said::Error { request: b"5.2", code: b"rate_limited" });

@@ -169,10 +169,11 @@ pub(crate) fn import_messages(
             let (minutes, seconds) = (turn / 60, turn % 60);
             let (hours, minutes) = (minutes / 60, minutes % 60);
             let (days, hours) = (hours / 24, hours % 24);
+            let day = days + 2;
             let line = serde_json::json!({
                 "type": "message", "id": format!("bench-m{number}-{turn}"),
                 "room": room(number), "sender": user(sender), "content": text,
-                "createdAt": format!("2026-01-{:02}T{hours:02}:{minutes:02}:{seconds:02}.000Z", days + 2),
+                "createdAt": format!("2026-01-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.000Z"),
             });
             import.line(&line)?;
         }

@@ -188,7 +188,11 @@ fn change_items(items: &mut Vec<Item>, mutation: Mutation, at: Index) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn a_correct_history_has_no_violation(history in history(true)) {

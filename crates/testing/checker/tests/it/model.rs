@@ -176,9 +176,10 @@ impl Model {
         let log = &mut self.logs[pending.room];
         let event = match &pending.call {
             Call::Send { sender, client, body, .. } => {
-                let known = log.iter().position(
-                    |e| matches!(e, Event::Message { client: c, sender: s, .. } if c == client && s == sender),
-                );
+                let known = log.iter().position(|event| match event {
+                    Event::Message { client: c, sender: s, .. } => c == client && s == sender,
+                    _ => false,
+                });
                 if let Some(known) = known {
                     self.pending[at].seq = Some(known as u64 + 1);
                     return;

@@ -110,13 +110,14 @@ fn a_long_main_and_a_heavy_crate_are_found() {
 }
 
 #[test]
-fn a_line_over_a_hundred_characters_is_found_unless_it_holds_a_url() {
+fn a_line_over_a_hundred_characters_is_found_unless_it_is_a_url_or_a_literal() {
     let long = "/".repeat(101);
     let url = format!("// https://example.org/{}", "a".repeat(100));
     let exact = "é".repeat(100);
+    let json = format!("    br#\"{}\"#,", "x".repeat(100));
     assert_eq!(
-        source("line-length", &format!("{long}\n{url}\n{exact}\n")),
-        ["crates/read/query/src/page.rs:1"]
+        source("line-length", &format!("{long}\n{url}\n{exact}\n{json}\nlet a = {json}\n")),
+        ["crates/read/query/src/page.rs:1", "crates/read/query/src/page.rs:5"]
     );
 }
 
