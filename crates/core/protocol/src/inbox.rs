@@ -5,12 +5,23 @@
 //! whose last offset is not `prev` reads the gap from the log before it shows anything later.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use klatch_domain::{RoomId, Seq, UserId};
+use klatch_domain::event::{Change, TimelineEvent};
+use klatch_domain::{InstanceId, RoomId, Seq, UserId};
 use klatch_ports::kv::Revision;
 use klatch_ports::{Epoch, Offset, Partition};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 1 + 2 + 4 + 8 + 8 + 8 + 8 + 4;
+
+/// The bus subject of an instance's inbox.
+pub fn subject(instance: InstanceId) -> String {
+    format!("instance.events.{instance}")
+}
+
+/// The KV key that says that `user` is connected to `instance`.
+pub fn presence_key(user: UserId, instance: InstanceId) -> String {
+    format!("user.{user}.{instance}")
+}
 
 /// A link of the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +70,26 @@ pub enum Effect {
     Began(Vec<UserId>),
     /// The room is gone: nobody gets later ones.
     Gone,
+}
+
+impl Effect {
+    /// What `event` does to the set of its room.
+    pub fn of(event: &TimelineEvent) -> Self {
+        match &event.change {
+            Change::MemberJoined { user, .. } => Self::In(*user),
+            Change::MemberLeft { user } => Self::Out(*user),
+            Change::RoomCreated(created) => {
+                Self::Began(created.members.iter().map(|(user, _)| *user).collect())
+            }
+            Change::RoomDeleted => Self::Gone,
+            Change::MessageSent(_)
+            | Change::MessageEdited { .. }
+            | Change::MessageDeleted { .. }
+            | Change::RoomUpdated { .. }
+            | Change::RoomArchived { .. }
+            | Change::MemberRoleChanged { .. } => Self::None,
+        }
+    }
 }
 
 /// Why bytes are not an inbox frame.

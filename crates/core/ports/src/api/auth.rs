@@ -41,6 +41,15 @@ pub enum TokenError {
 pub trait TokenVerifier: Send + Sync {
     /// Who `token` stands for.
     async fn verify(&self, token: &str) -> Result<Identity, TokenError>;
+
+    /// Whether what [`TokenVerifier::verify`] found still holds, apart from time: the actor with
+    /// the role the server knows now, or [`TokenError::Revoked`] once the session was ended or the
+    /// user locked out. At most a second late. Memory look-ups only: called every second for every
+    /// open connection.
+    ///
+    /// # Errors
+    /// [`TokenError::Revoked`]; [`TokenError::Unavailable`] changes nothing for the connection.
+    fn recheck(&self, identity: &Identity) -> Result<Actor, TokenError>;
 }
 
 /// A wish to register.
