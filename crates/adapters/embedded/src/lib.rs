@@ -4,4 +4,5 @@
 
 pub mod accounts;
 mod engine;
+pub mod key_index;
 pub mod stores;

@@ -26,3 +26,9 @@ mod keys {
 
     klatch_conformance::key_store_tests!((Keys::new(Arc::new(Repeatable::new(1))), ()));
 }
+
+mod key_index {
+    use klatch_memory::key_index::MemoryKeyIndex;
+
+    klatch_conformance::key_index_tests!((MemoryKeyIndex::default(), ()));
+}

@@ -1,0 +1,236 @@
+//! The key index on disk: a ring of day buckets in a fjall database of their own.
+//!
+//! Nothing is synced: the index replays from its own position. Every commit writes the position
+//! into every living bucket, and the list of living buckets beside it; after a power cut the lowest
+//! position counts, and a bucket that others speak of but that is gone means "from the beginning".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use klatch_domain::Timestamp;
+use klatch_ports::key_index::{KeyEntry, KeyIndex};
+use klatch_ports::messages::Applied;
+use klatch_ports::{Epoch, Offset, Partition, PortResult};
+use parking_lot::Mutex;
+
+use crate::engine::{self, Sizes, Tail, corrupt, failed};
+
+const MIB: u64 = 1 << 20;
+const DAY_MS: u64 = 86_400_000;
+/// Buckets in the ring: today, the day before, the one before that, and one to be emptied.
+const RING: u64 = 4;
+const KEY: u8 = b'k';
+const POSITION: u8 = b'p';
+const LIVING: &[u8] = b"living";
+
+/// The key index in a data directory.
+pub struct KeyIndexStore {
+    database: Database,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Living buckets by day.
+    buckets: BTreeMap<u32, Keyspace>,
+    applied: BTreeMap<Partition, Applied>,
+}
+
+impl std::fmt::Debug for KeyIndexStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyIndexStore")
+    }
+}
+
+impl KeyIndexStore {
+    /// Opens the index in `<dir>/key-index`, or creates it empty. One process at a time.
+    ///
+    /// # Errors
+    /// `Misconfigured` when another process has it open or it may not be written, `Corrupt`,
+    /// `Full`, `Unavailable`.
+    pub fn open(dir: &Path) -> PortResult<Self> {
+        let sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
+        let database = engine::open(&dir.join("key-index"), sizes, Tail::Replayable)?;
+        let mut buckets = BTreeMap::new();
+        let mut spoken_of = BTreeSet::new();
+        for slot in 0..RING {
+            let bucket = keyspace(&database, slot)?;
+            let Some(living) = bucket.get(LIVING).map_err(failed("opening"))? else { continue };
+            let days = days(&living)?;
+            // The first day of the list is the bucket's own.
+            if let Some(own) = days.first() {
+                buckets.insert(*own, bucket);
+            }
+            spoken_of.extend(days);
+        }
+        let whole = spoken_of.iter().all(|day| buckets.contains_key(day));
+        let applied = if whole { lowest(&buckets)? } else { BTreeMap::new() };
+        Ok(Self { database, inner: Mutex::new(Inner { buckets, applied }) })
+    }
+
+    /// The bucket of `day`, made empty when its place in the ring was an older day's.
+    fn bucket(&self, inner: &mut Inner, day: u32) -> PortResult<Keyspace> {
+        if let Some(bucket) = inner.buckets.get(&day) {
+            return Ok(bucket.clone());
+        }
+        let slot = u64::from(day) % RING;
+        let same_place = |other: &u32| u64::from(*other) % RING == slot;
+        if let Some(old) = inner.buckets.keys().copied().find(same_place) {
+            self.drop_bucket(inner, old)?;
+        }
+        let bucket = keyspace(&self.database, slot)?;
+        inner.buckets.insert(day, bucket.clone());
+        Ok(bucket)
+    }
+
+    fn drop_bucket(&self, inner: &mut Inner, day: u32) -> PortResult<()> {
+        if let Some(old) = inner.buckets.remove(&day) {
+            self.database.delete_keyspace(old).map_err(failed("forgetting"))?;
+        }
+        Ok(())
+    }
+}
+
+impl KeyIndex for KeyIndexStore {
+    fn applied(&self, partition: Partition) -> PortResult<Applied> {
+        Ok(self.inner.lock().applied.get(&partition).copied().unwrap_or_default())
+    }
+
+    fn lookup(&self, partition: Partition, key: u128) -> PortResult<Option<Offset>> {
+        let row = key_row(partition, key);
+        let buckets: Vec<Keyspace> = self.inner.lock().buckets.values().rev().cloned().collect();
+        for bucket in buckets {
+            if let Some(value) = bucket.get(row).map_err(failed("reading"))? {
+                let bytes = value.as_ref().try_into();
+                let bytes = bytes.map_err(|_| corrupt("reading", "a key's offset"))?;
+                return Ok(Some(Offset(u64::from_be_bytes(bytes))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn commit(
+        &self,
+        partition: Partition,
+        applied: Applied,
+        entries: &[KeyEntry],
+    ) -> PortResult<()> {
+        let mut inner = self.inner.lock();
+        let newest = entries.iter().map(|entry| day(entry.appended_at)).max();
+        let mut batch = self.database.batch();
+        for entry in entries {
+            let of = day(entry.appended_at);
+            // Too old for the ring: such a key no longer counts.
+            if newest.is_some_and(|newest| u64::from(newest - of) >= RING - 1) {
+                continue;
+            }
+            let bucket = self.bucket(&mut inner, of)?;
+            let value = entry.offset.0.to_be_bytes();
+            batch.insert(&bucket, key_row(partition, entry.key), value);
+        }
+        let place = position(applied);
+        let days: Vec<u32> = inner.buckets.keys().copied().collect();
+        for (own, bucket) in &inner.buckets {
+            batch.insert(bucket, position_row(partition), place);
+            batch.insert(bucket, LIVING, living(*own, &days));
+        }
+        batch.commit().map_err(failed("committing"))?;
+        inner.applied.insert(partition, applied);
+        Ok(())
+    }
+
+    fn forget_before(&self, time: Timestamp) -> PortResult<()> {
+        let mut inner = self.inner.lock();
+        let first = day(time);
+        let old: Vec<u32> = inner.buckets.range(..first).map(|(day, _)| *day).collect();
+        if old.is_empty() || old.len() == inner.buckets.len() {
+            // The last bucket stays for the position it holds.
+            return Ok(());
+        }
+        for day in old {
+            self.drop_bucket(&mut inner, day)?;
+        }
+        let days: Vec<u32> = inner.buckets.keys().copied().collect();
+        let mut batch = self.database.batch();
+        for (own, bucket) in &inner.buckets {
+            batch.insert(bucket, LIVING, living(*own, &days));
+        }
+        batch.commit().map_err(failed("committing"))
+    }
+}
+
+fn keyspace(database: &Database, slot: u64) -> PortResult<Keyspace> {
+    let options =
+        || KeyspaceCreateOptions::default().max_memtable_size(8 * MIB).manual_journal_persist(true);
+    database.keyspace(&format!("day-{slot}"), options).map_err(failed("opening"))
+}
+
+/// The lowest position per partition over all buckets.
+fn lowest(buckets: &BTreeMap<u32, Keyspace>) -> PortResult<BTreeMap<Partition, Applied>> {
+    let mut lowest: BTreeMap<Partition, Applied> = BTreeMap::new();
+    for bucket in buckets.values() {
+        for entry in bucket.prefix([POSITION]) {
+            let (key, value) = entry.into_inner().map_err(failed("opening"))?;
+            let (partition, applied) = read_position(&key, &value)?;
+            let place = lowest.entry(partition).or_insert(applied);
+            if place.epoch != applied.epoch {
+                *place = Applied::default();
+            } else if applied.offset < place.offset {
+                *place = applied;
+            }
+        }
+    }
+    Ok(lowest)
+}
+
+fn day(time: Timestamp) -> u32 {
+    u32::try_from(time.0 / DAY_MS).unwrap_or(u32::MAX)
+}
+
+fn key_row(partition: Partition, key: u128) -> [u8; 19] {
+    let mut row = [KEY; 19];
+    let (head, rest) = row.split_at_mut(3);
+    head[1..].copy_from_slice(&partition.0.to_be_bytes());
+    rest.copy_from_slice(&key.to_be_bytes());
+    row
+}
+
+fn position_row(partition: Partition) -> [u8; 3] {
+    let [high, low] = partition.0.to_be_bytes();
+    [POSITION, high, low]
+}
+
+fn position(applied: Applied) -> [u8; 12] {
+    let mut out = [0; 12];
+    let (epoch, offset) = out.split_at_mut(4);
+    epoch.copy_from_slice(&applied.epoch.0.to_be_bytes());
+    offset.copy_from_slice(&applied.offset.0.to_be_bytes());
+    out
+}
+
+fn read_position(key: &[u8], value: &[u8]) -> PortResult<(Partition, Applied)> {
+    let damaged = || corrupt("opening", "a position of the key index");
+    let [_, high, low] = key else { return Err(damaged()) };
+    let (epoch, offset) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let offset: [u8; 8] = offset.try_into().map_err(|_| damaged())?;
+    let applied = Applied {
+        epoch: Epoch(u32::from_be_bytes(*epoch)),
+        offset: Offset(u64::from_be_bytes(offset)),
+    };
+    Ok((Partition(u16::from_be_bytes([*high, *low])), applied))
+}
+
+/// The living days, the bucket's own first.
+fn living(own: u32, days: &[u32]) -> Vec<u8> {
+    let others = days.iter().copied().filter(|day| *day != own);
+    std::iter::once(own).chain(others).flat_map(u32::to_be_bytes).collect()
+}
+
+fn days(bytes: &[u8]) -> PortResult<Vec<u32>> {
+    let (days, rest) = bytes.as_chunks::<4>();
+    if days.is_empty() || !rest.is_empty() {
+        return Err(corrupt("opening", "the key index's list of buckets"));
+    }
+    Ok(days.iter().map(|day| u32::from_be_bytes(*day)).collect())
+}
