@@ -13,14 +13,16 @@ mod config;
 mod contain;
 mod dead_letter;
 mod density;
+mod failure;
 mod progress;
 mod projection;
 mod reaction;
 
 pub use config::{ProjectionConfig, ReactionConfig, RetryConfig};
 pub use dead_letter::DeadLetters;
+pub use failure::{ApplyError, PumpError};
 pub use progress::{Progress, ProgressSnapshot};
-pub use projection::{ApplyError, Projection, Projector, PumpError};
+pub use projection::{Projection, Projector};
 pub use reaction::{ReactError, Reaction, Reactor, Start};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use klatch_ports::log::{LogReader, Record};
 use klatch_ports::messages::Applied;
-use klatch_ports::{Epoch, ErrorKind, Offset, Partition, PortError, PortResult, StreamId};
+use klatch_ports::{ErrorKind, Offset, Partition, PortError, PortResult, StreamId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use crate::config::ProjectionConfig;
 use crate::contain::contain;
 use crate::dead_letter::{DeadLetters, Place, Verdict};
 use crate::density::Density;
+use crate::failure::{ApplyError, PumpError};
 use crate::progress::Progress;
 
 /// How long one look for something new waits, so that a lost wake-up costs no more than this.
@@ -45,70 +46,6 @@ pub trait Projector: Send + Sync {
 
     /// Nothing to apply up to `through`: readers that wait may go on. Need not survive a crash.
     async fn advance(&self, partition: Partition, through: Applied) -> PortResult<()>;
-}
-
-/// Why a batch was not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The store failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// One record can never be applied, whatever is repeated; the others may.
-    #[error("the record at {offset} cannot be applied: {reason}")]
-    Record {
-        /// Which record.
-        offset: Offset,
-        /// Why; never the record's words.
-        reason: String,
-    },
-}
-
-/// Why a projection ended. Each needs someone to act; none goes away by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum PumpError {
-    /// The rows come from another life of the log.
-    #[error(
-        "{worker}: the read model was built from log epoch {rows:08x}, but the log is in epoch \
-         {log:08x} and may hold other events at the same offsets; rebuild it: klatch rebuild \
-         {worker}",
-        rows = rows.0,
-        log = log.0
-    )]
-    OtherEpoch {
-        /// Whose rows.
-        worker: &'static str,
-        /// Epoch of the rows.
-        rows: Epoch,
-        /// Epoch of the log.
-        log: Epoch,
-    },
-    /// The log has forgotten events that the rows lack.
-    #[error(
-        "{worker}: the read model goes up to offset {rows}, but the log begins after {start}; the \
-         events between are gone from it: restore a snapshot of the read model and start again"
-    )]
-    Forgotten {
-        /// Whose rows.
-        worker: &'static str,
-        /// How far the rows go.
-        rows: Offset,
-        /// Where the log begins.
-        start: Offset,
-    },
-    /// The rows go further than the log.
-    #[error(
-        "{worker}: the read model goes up to offset {rows}, but the log ends at {end}; the log has \
-         lost its tail without a new epoch: restore the log, or rebuild with: klatch rebuild \
-         {worker}"
-    )]
-    Ahead {
-        /// Whose rows.
-        worker: &'static str,
-        /// How far the rows go.
-        rows: Offset,
-        /// Where the log ends.
-        end: Offset,
-    },
 }
 
 /// Drives one [`Projector`] over one partition.
