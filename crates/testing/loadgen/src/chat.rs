@@ -36,6 +36,8 @@ pub(crate) struct Stretch {
     pub(crate) seconds: f64,
     /// What the server used from the first send until all was stored and it was quiet.
     pub(crate) cpu: Option<Cpu>,
+    /// What this process used meanwhile: next to a whole processor, it was the limit.
+    pub(crate) load_cpu: Cpu,
     /// Mean bytes of a frame that arrived.
     pub(crate) frame_bytes: f64,
     /// Messages that were not done in time.
@@ -99,10 +101,12 @@ impl<'a> Chat<'a> {
         self.ledger.figures = Figures::default();
         let before_in = self.engine.totals.clone();
         let before = self.server.cpu()?;
+        let load_before = Cpu::of_this()?;
         let begun = Instant::now();
         self.talk(pace, time)?;
         self.drain()?;
         let seconds = begun.elapsed().as_secs_f64();
+        let load_cpu = Cpu::of_this()?.since(&load_before);
         let unfinished = self.ledger.close_books();
         self.catch_up()?;
         self.server.settle(SETTLE_LIMIT)?;
@@ -119,7 +123,7 @@ impl<'a> Chat<'a> {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let frame_bytes = bytes as f64 / frames.max(1) as f64;
         let figures = std::mem::take(&mut self.ledger.figures);
-        Ok(Stretch { figures, seconds, cpu, frame_bytes, unfinished })
+        Ok(Stretch { figures, seconds, cpu, load_cpu, frame_bytes, unfinished })
     }
 
     fn talk(&mut self, pace: Pace, time: Duration) -> Result<()> {

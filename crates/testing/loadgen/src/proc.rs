@@ -31,18 +31,29 @@ impl Cpu {
     /// # Errors
     /// The process is gone.
     pub(crate) fn of(pid: u32) -> Result<Self> {
+        Self::sum(&tree(pid))
+    }
+
+    /// Reads this process without those it started.
+    ///
+    /// # Errors
+    /// None that can happen.
+    pub(crate) fn of_this() -> Result<Self> {
+        Self::sum(&[std::process::id()])
+    }
+
+    fn sum(pids: &[u32]) -> Result<Self> {
         let ticks_per_second = ticks_per_second();
         let mut cpu = Self::default();
-        for pid in tree(pid) {
+        for pid in pids.iter().copied() {
             let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
             let Some(stat) = Stat::parse(&stat) else { continue };
             cpu.seconds += to_seconds(stat.ticks, ticks_per_second);
             cpu.add_threads(pid, ticks_per_second);
         }
-        anyhow::ensure!(
-            cpu.seconds > 0.0 || Path::new(&format!("/proc/{pid}")).exists(),
-            "process {pid} is gone"
-        );
+        // Ticks are coarse and know of ended threads; nanoseconds are fine and do not.
+        cpu.seconds = cpu.seconds.max(cpu.threads.values().sum());
+        anyhow::ensure!(!cpu.threads.is_empty(), "processes {pids:?} are gone");
         Ok(cpu)
     }
 

@@ -96,6 +96,7 @@ impl<'a> Bench<'a> {
         sample.put("disordered", whole(figures.disordered));
         sample.put("foreign", whole(figures.foreign));
         sample.put("frame_bytes", stretch.frame_bytes);
+        sample.put("load_cpu_percent", stretch.load_cpu.seconds / stretch.seconds * 100.0);
         sample.errors.clone_from(&figures.errors);
         if stretch.unfinished > 0 {
             sample.errors.insert("never_finished".to_owned(), stretch.unfinished);
