@@ -5,4 +5,5 @@
 pub mod accounts;
 mod engine;
 pub mod key_index;
+pub mod keys;
 pub mod stores;

@@ -95,8 +95,8 @@ fn is_finished(dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes `dir` and sees to it that it is still there after a power cut.
-fn create_durably(dir: &Path) -> io::Result<()> {
+/// Makes `dir`, and its parents, and sees to it that it is still there after a power cut.
+pub(crate) fn create_durably(dir: &Path) -> io::Result<()> {
     if dir.try_exists()? {
         return Ok(());
     }
@@ -130,7 +130,7 @@ pub(crate) fn failed_io(operation: &'static str, error: io::Error) -> PortError 
     PortError::new(kind_of(&error), ENGINE, operation).because(error)
 }
 
-fn kind_of(error: &io::Error) -> ErrorKind {
+pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => ErrorKind::Corrupt,
