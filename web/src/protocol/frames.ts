@@ -1,15 +1,6 @@
 /** WebSocket frames: what is sent, and a strict reading of what arrives. */
 
-import type {
-  Limits,
-  MemberRole,
-  MessageId,
-  NewMessage,
-  Room,
-  RoomId,
-  User,
-  UserId,
-} from './types';
+import type { Limits, MemberRole, MessageId, NewMessage, Room, RoomId, UserId } from './types';
 import { DEFAULT_LIMITS } from './types';
 
 interface TimelineEvent {
@@ -74,7 +65,7 @@ export interface RoomHint {
 export interface Hello {
   type: 'hello';
   connectionId: string;
-  user: User;
+  userId: UserId;
   heartbeatMs: number;
   positions: string[];
   limits: Limits;
@@ -176,13 +167,12 @@ export function parseFrame(raw: string): ServerFrame | null {
 function parseHello(p: Fields): Hello | null {
   const user = isFields(p.user) ? p.user : undefined;
   const userId = user && text(user, 'userId');
-  if (!user || userId === undefined) return null;
+  if (userId === undefined) return null;
   const limits = isFields(p.limits) ? p.limits : {};
-  const username = text(user, 'username') ?? '';
   return {
     type: 'hello',
     connectionId: text(p, 'connectionId') ?? '',
-    user: { userId, username, displayName: text(user, 'displayName') ?? username },
+    userId,
     heartbeatMs: number(p, 'heartbeatMs') ?? 30_000,
     positions: texts(p, 'positions'),
     limits: {
@@ -303,6 +293,7 @@ function parseMember(place: TimelineEvent, p: Fields): MemberEvent | null {
 function parseRoom(place: TimelineEvent, p: Fields): RoomEvent {
   const change = oneOf(ROOM_CHANGES, text(p, 'change')) ?? 'updated';
   const event: RoomEvent = { type: 'room', ...place, change, at: text(p, 'at') ?? '' };
-  if (isFields(p.room)) event.room = p.room as Partial<Room>;
+  // Settings stand beside the change; a key that is absent did not change.
+  event.room = p as Partial<Room>;
   return event;
 }

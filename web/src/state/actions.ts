@@ -18,7 +18,7 @@ export type Action =
   | { type: 'session/signed-in'; me: Self; read: Readonly<Record<RoomId, number>> }
   | { type: 'session/signed-out' }
   | { type: 'link/changed'; link: Link }
-  | { type: 'link/hello'; user: User; limits: Limits }
+  | { type: 'link/hello'; limits: Limits }
   | { type: 'event'; event: RoomTimelineEvent }
   | { type: 'hint'; hint: RoomHint }
   | { type: 'rooms/loading' }

@@ -38,7 +38,7 @@ export class Client {
         this.#onLink(link.phase === 'waiting', () => {
           this.store.dispatch({ type: 'link/changed', link });
         }),
-      onHello: ({ user, limits }) => this.store.dispatch({ type: 'link/hello', user, limits }),
+      onHello: ({ limits }) => this.store.dispatch({ type: 'link/hello', limits }),
       onFrame: (frame) => this.#onFrame(frame),
       onLive: (complete) => void this.#onLive(complete),
       onSignedOut: () => this.session.end(),

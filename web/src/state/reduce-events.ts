@@ -107,15 +107,7 @@ function applyMember(state: State, event: MemberEvent, fresh: boolean): State {
   return { ...next, members: { ...next.members, [event.roomId]: { ...list, items } } };
 }
 
-const SETTINGS = [
-  'name',
-  'description',
-  'topic',
-  'avatar',
-  'visibility',
-  'archived',
-  'memberCount',
-] as const;
+const SETTINGS = ['name', 'description', 'topic', 'avatar', 'visibility', 'archived'] as const;
 
 function applyRoom(state: State, event: RoomEvent): State {
   if (event.change === 'deleted') return forgetRoom(state, event.roomId);
@@ -125,8 +117,7 @@ function applyRoom(state: State, event: RoomEvent): State {
     const settings = Object.fromEntries(
       SETTINGS.filter((key) => told[key] !== undefined).map((key) => [key, told[key]]),
     );
-    const archived = event.change === 'archived' ? { archived: true } : {};
-    return { ...room, ...settings, ...archived };
+    return { ...room, ...settings };
   });
 }
 

@@ -19,11 +19,7 @@ export function reduce(state: State, action: Action): State {
     case 'link/changed':
       return { ...state, link: action.link };
     case 'link/hello':
-      return {
-        ...state,
-        limits: action.limits,
-        users: { ...state.users, [action.user.userId]: action.user },
-      };
+      return { ...state, limits: action.limits };
     case 'users/learned':
       return learnUsers(state, action);
     case 'draft/changed':

@@ -1,6 +1,6 @@
-import { type FormEvent, useCallback, useState } from 'react';
+import { type FormEvent, useCallback, useMemo, useState } from 'react';
 import type { NewRoom, RoomId, User } from '../../protocol/types';
-import { useClient } from '../../state/react';
+import { useClient, useSelect } from '../../state/react';
 import { Button } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
 import { Field, FormError } from '../../ui/Field';
@@ -28,6 +28,8 @@ export function NewRoomDialog({ onClose, onCreated }: Props) {
   const [isPrivate, setPrivate] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
+  const me = useSelect((s) => s.me?.userId ?? '');
+  const myself = useMemo(() => new Set([me]), [me]);
   const search = useCallback((query: string) => client.people.search(query), [client]);
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -76,6 +78,7 @@ export function NewRoomDialog({ onClose, onCreated }: Props) {
           chosen={kind === 'direct' ? people.slice(0, 1) : people}
           onChange={setPeople}
           single={kind === 'direct'}
+          {...(kind === 'direct' ? {} : { without: myself })}
         />
         <FormError text={error} />
         <div className="dialog-actions">

@@ -97,7 +97,7 @@ export class ScriptedSocket implements Socket {
   }
 
   hello(positions: string[] = ['m0-a.100']): void {
-    const user = { userId: ME.userId, username: ME.username, displayName: ME.displayName };
+    const user = { userId: ME.userId };
     this.say('hello', { connectionId: 'c', user, heartbeatMs: 30_000, positions, limits: {} });
   }
 
