@@ -133,7 +133,7 @@ interface DrawerProps {
 
 /** The side: always there on wide windows, a drawer on narrow ones. */
 function Drawer({ narrow, open, onClose, children }: DrawerProps) {
-  const side = useRef<HTMLDivElement>(null);
+  const side = useRef<HTMLElement>(null);
   useEffect(() => {
     if (!open) return;
     const before = document.activeElement;
@@ -149,9 +149,14 @@ function Drawer({ narrow, open, onClose, children }: DrawerProps) {
     };
   }, [open, onClose]);
   return (
-    <div className={`side ${open ? 'side-open' : ''}`} ref={side} inert={narrow && !open}>
+    <aside
+      className={`side ${open ? 'side-open' : ''}`}
+      aria-label="Rooms and account"
+      ref={side}
+      inert={narrow && !open}
+    >
       {children}
-    </div>
+    </aside>
   );
 }
 

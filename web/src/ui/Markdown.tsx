@@ -14,7 +14,8 @@ function renderBlock(block: Block): ReactNode {
   switch (block.kind) {
     case 'code':
       return (
-        <pre>
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: long lines are scrolled by keyboard too
+        <pre tabIndex={0}>
           <code>{block.text}</code>
         </pre>
       );

@@ -13,6 +13,7 @@ import {
 import {
   type Anchor,
   anchorAt,
+  askedTop,
   type Layout,
   layoutOf,
   scrollTopFor,
@@ -111,12 +112,11 @@ function useVirtual<T>(props: Props<T>) {
     const wanted = scrollTopFor(layout, anchor.current, box.clientHeight, lastTop.current);
     if (Math.abs(box.scrollTop - wanted) > 0.5) box.scrollTop = wanted;
     lastTop.current = box.scrollTop;
-    // A row that was scrolled to may lie on the last page: then the view is at the end.
-    const most = totalOf(layout) - box.clientHeight;
-    if (anchor.current !== 'end' && wanted >= most - 1) {
-      anchor.current = 'end';
-      refresh();
-    }
+    // An anchor that asks for more than there is (a row on the last page, or one that was placed
+    // by estimated heights) would pull at the view later: what is seen now becomes the anchor.
+    if (anchor.current === 'end' || !exceeds(layout, anchor.current, box)) return;
+    anchor.current = anchorAt(layout, box.scrollTop, box.clientHeight, SLACK, mayAnchor);
+    if (anchor.current === 'end') refresh();
   });
 
   useResize(scroller, window, refresh);
@@ -131,6 +131,13 @@ function useVirtual<T>(props: Props<T>) {
   useEdges(props, top, anchor.current === 'end');
   useHandle(props.handle, layout, scroller, anchor, refresh);
   return { scroller, window, layout, range, onScroll };
+}
+
+function exceeds(layout: Layout, anchor: Anchor, box: HTMLElement): boolean {
+  if (anchor === 'end') return false;
+  const asked = askedTop(layout, anchor);
+  const most = totalOf(layout) - box.clientHeight;
+  return asked === null || asked < -1 || asked >= most - 1;
 }
 
 /** Notes the heights of rendered rows; true if any was not as noted. */

@@ -15,7 +15,7 @@ describe('markdown', () => {
     ['**bold *both***', '<p><strong>bold <em>both</em></strong></p>'],
     ['~~gone~~', '<p><del>gone</del></p>'],
     ['`a **b** <i>`', '<p><code>a **b** &lt;i&gt;</code></p>'],
-    ['```js\nlet a = 1;\n\n**x**\n```', '<pre><code>let a = 1;\n\n**x**</code></pre>'],
+    ['```js\nlet a = 1;\n\n**x**\n```', '<pre tabindex="0"><code>let a = 1;\n\n**x**</code></pre>'],
     ['> quoted\n> more\nanswer', '<blockquote>quoted\nmore</blockquote><p>answer</p>'],
     ['snake_case_name and 2 * 3 * 4', '<p>snake_case_name and 2 * 3 * 4</p>'],
     ['```not closed', '<p>```not closed</p>'],

@@ -43,8 +43,10 @@ describe('virtual list', () => {
   it('when the first anchor is gone the next one holds', () => {
     const before = layoutOf(keys(1, 50), new Map(), 20);
     const anchor = anchorAt(before, 100, 200, 8, all);
-    const without = keys(1, 50).filter((k) => k !== 'm6');
-    expect(scrollTopFor(layoutOf(without, new Map(), 20), anchor, 200, 0)).toBe(80);
+    const without = keys(1, 50).filter((k) => k !== 'm10');
+    expect(scrollTopFor(layoutOf(without, new Map(), 20), anchor, 200, 0)).toBe(100);
+    const gone = keys(30, 50);
+    expect(scrollTopFor(layoutOf(gone, new Map(), 20), anchor, 200, 60)).toBe(60);
   });
 
   it('rows that may not anchor are passed over', () => {

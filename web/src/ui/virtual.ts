@@ -19,6 +19,9 @@ export interface Mark {
 /** `end`: stay at the end. Else the first mark that still exists holds. */
 export type Anchor = 'end' | readonly Mark[];
 
+/** Where in the view, from the top, the row is that must not move. */
+const EYE = 0.4;
+
 export function layoutOf(
   keys: readonly string[],
   heights: ReadonlyMap<string, number>,
@@ -50,7 +53,16 @@ export function rowAt(layout: Layout, y: number): number {
   return low;
 }
 
-/** The scroll offset that puts the anchor in its place. */
+/** The scroll offset that the anchor asks for, be it possible or not; null if it is gone. */
+export function askedTop(layout: Layout, anchor: readonly Mark[]): number | null {
+  for (const mark of anchor) {
+    const index = layout.indexOf.get(mark.key);
+    if (index !== undefined) return (layout.tops[index] ?? 0) - mark.offset;
+  }
+  return null;
+}
+
+/** The scroll offset that puts the anchor in its place, as far as the list goes. */
 export function scrollTopFor(
   layout: Layout,
   anchor: Anchor,
@@ -59,12 +71,7 @@ export function scrollTopFor(
 ): number {
   const most = Math.max(0, totalOf(layout) - viewHeight);
   if (anchor === 'end') return most;
-  for (const mark of anchor) {
-    const index = layout.indexOf.get(mark.key);
-    if (index === undefined) continue;
-    return clamp((layout.tops[index] ?? 0) - mark.offset, 0, most);
-  }
-  return clamp(fallback, 0, most);
+  return clamp(askedTop(layout, anchor) ?? fallback, 0, most);
 }
 
 /** Where the view stands: at the end (within `slack`), or by the rows that are seen. */
@@ -82,7 +89,9 @@ export function anchorAt(
     if (top > scrollTop + viewHeight && marks.length > 0) break;
     if (mayAnchor(key)) marks.push({ key, offset: top - scrollTop });
   }
-  return marks;
+  // Eyes rest above the middle; a row at the edge may change its height when others come in.
+  const distance = (mark: Mark) => Math.abs(mark.offset - viewHeight * EYE);
+  return marks.sort((a, b) => distance(a) - distance(b));
 }
 
 /** First row and row after the last to render. */

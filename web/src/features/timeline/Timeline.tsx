@@ -100,7 +100,12 @@ function History({
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: arrow keys move among the messages inside
-    <div className="timeline" onKeyDown={focus.onKeyDown} onFocus={focus.onFocus}>
+    <div
+      className="timeline"
+      onKeyDown={focus.onKeyDown}
+      onFocus={focus.onFocus}
+      onBlur={focus.onBlur}
+    >
       <VirtualList
         items={rows}
         keyOf={keyOf}

@@ -36,7 +36,13 @@ export function useRowFocus(rows: readonly Row[], list: { current: VirtualListHa
     const row = event.target.closest<HTMLElement>(ROW);
     if (row?.dataset.row !== undefined) setWanted(row.dataset.row);
   }, []);
-  return { active, onKeyDown, onFocus };
+  const onBlur = useCallback((event: FocusEvent<HTMLElement>) => {
+    const inside =
+      event.relatedTarget instanceof Node && event.currentTarget.contains(event.relatedTarget);
+    // Whoever left and comes back wants the newest.
+    if (!inside && event.relatedTarget !== null) setWanted(null);
+  }, []);
+  return { active, onKeyDown, onFocus, onBlur };
 }
 
 function step(key: string, keys: readonly string[], current: string): string | undefined {
