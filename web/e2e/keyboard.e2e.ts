@@ -92,6 +92,22 @@ describe('with the keyboard alone', () => {
     await until(() => shown(page), ['first\nline', 'second']);
   });
 
+  it('a long draft pushes the newest message up, not out of sight', async () => {
+    for (let i = 0; i < 12; i += 1) {
+      await type(`line ${i}`);
+      await press('Shift+Enter');
+    }
+    await page.waitForTimeout(200);
+    const gap = await page.evaluate(() => {
+      const row = [...document.querySelectorAll('.message')].at(-1);
+      const form = document.querySelector('.composer');
+      return (form?.getBoundingClientRect().top ?? 0) - (row?.getBoundingClientRect().bottom ?? 0);
+    });
+    expect(Math.abs(gap)).toBeLessThan(4);
+    await press('Control+a');
+    await press('Delete');
+  });
+
   it('edits the last message and takes an edit back', async () => {
     await press('ArrowUp');
     await page.getByText('Editing your message').waitFor();

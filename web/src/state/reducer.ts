@@ -216,7 +216,9 @@ function onlyBeyond(timeline: Timeline, seq: number): Timeline {
 function forgetTimelines(state: State, except: RoomId | null): State {
   const kept = except === null ? undefined : state.timelines[except];
   const timelines = kept && except !== null ? { [except]: kept } : {};
-  return { ...state, timelines, members: {}, quotes: {}, changes: {} };
+  // Rooms without a name are called after their members, so these stay.
+  const named = Object.entries(state.members).filter(([roomId]) => !state.rooms[roomId]?.name);
+  return { ...state, timelines, members: Object.fromEntries(named), quotes: {}, changes: {} };
 }
 
 function outboxStatus(state: State, action: OfType<'outbox/retried' | 'outbox/failed'>): State {

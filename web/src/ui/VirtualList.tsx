@@ -86,6 +86,7 @@ function useVirtual<T>(props: Props<T>) {
   const heights = useRef(new Map<string, number>());
   const anchor = useRef<Anchor>('end');
   const lastTop = useRef(0);
+  const lastHeight = useRef(0);
   const rounds = useRef(0);
   const [version, refresh] = useReducer((n: number) => n + 1, 0);
 
@@ -112,6 +113,7 @@ function useVirtual<T>(props: Props<T>) {
     const wanted = scrollTopFor(layout, anchor.current, box.clientHeight, lastTop.current);
     if (Math.abs(box.scrollTop - wanted) > 0.5) box.scrollTop = wanted;
     lastTop.current = box.scrollTop;
+    lastHeight.current = box.clientHeight;
     // An anchor that asks for more than there is (a row on the last page, or one that was placed
     // by estimated heights) would pull at the view later: what is seen now becomes the anchor.
     if (anchor.current === 'end' || !exceeds(layout, anchor.current, box)) return;
@@ -124,6 +126,8 @@ function useVirtual<T>(props: Props<T>) {
     const box = scroller.current;
     // Our own scrolling does not change what we hold on to.
     if (!box || Math.abs(box.scrollTop - lastTop.current) < 1) return;
+    // Nor does what the browser does to the offset when the view changes its height.
+    if (box.clientHeight !== lastHeight.current) return refresh();
     lastTop.current = box.scrollTop;
     anchor.current = anchorAt(layout, box.scrollTop, box.clientHeight, SLACK, mayAnchor);
     refresh();

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useEffect, useLayoutEffect, useRef } from 'react';
+import { type KeyboardEvent, useEffect, useRef } from 'react';
 import type { RoomId } from '../../protocol/types';
 import { type Draft, EMPTY_DRAFT } from '../../state/model';
 import { useClient, useSelect } from '../../state/react';
@@ -24,7 +24,6 @@ export function Composer({ roomId, title }: Props) {
   const box = useRef<HTMLTextAreaElement>(null);
   const left = limit - countChars(draft.text, limit);
   const ready = draft.text.trim() !== '' && left >= 0;
-  useAutoHeight(box, draft.text);
   useFocusOnChange(box, roomId, draft);
 
   const submit = () => {
@@ -55,19 +54,21 @@ export function Composer({ roomId, title }: Props) {
     >
       <Mode roomId={roomId} draft={draft} />
       <div className="composer-box">
-        <textarea
-          ref={box}
-          id="composer"
-          rows={1}
-          value={draft.text}
-          placeholder={`Message ${title}`}
-          aria-label={`Message ${title}`}
-          aria-invalid={left < 0 || undefined}
-          aria-describedby="composer-left"
-          enterKeyHint="send"
-          onChange={(event) => client.composing.write(roomId, event.target.value)}
-          onKeyDown={onKeyDown}
-        />
+        <div className="composer-grow" data-text={draft.text}>
+          <textarea
+            ref={box}
+            id="composer"
+            rows={1}
+            value={draft.text}
+            placeholder={`Message ${title}`}
+            aria-label={`Message ${title}`}
+            aria-invalid={left < 0 || undefined}
+            aria-describedby="composer-left"
+            enterKeyHint="send"
+            onChange={(event) => client.composing.write(roomId, event.target.value)}
+            onKeyDown={onKeyDown}
+          />
+        </div>
         <button
           type="submit"
           className="composer-send"
@@ -129,17 +130,6 @@ function Mode({ roomId, draft }: { roomId: RoomId; draft: Draft }) {
       />
     </div>
   );
-}
-
-/** Grows with the text up to a part of the window; the style sheet sets the bound. */
-function useAutoHeight(box: { current: HTMLTextAreaElement | null }, text: string) {
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the height follows the text
-  useLayoutEffect(() => {
-    const area = box.current;
-    if (!area) return;
-    area.style.height = 'auto';
-    area.style.height = `${area.scrollHeight + 2}px`;
-  }, [box, text]);
 }
 
 /** The room was opened, or a reply or an edit begun: the caret belongs here. */

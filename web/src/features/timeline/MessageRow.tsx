@@ -1,14 +1,14 @@
-import { type KeyboardEvent, memo, useEffect } from 'react';
-import type { Message, MessageId } from '../../protocol/types';
+import { type KeyboardEvent, memo } from 'react';
+import type { MessageId } from '../../protocol/types';
 import type { Change, Entry } from '../../state/model';
-import { useClient, useSelect } from '../../state/react';
+import { useSelect } from '../../state/react';
 import { senderName } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
 import { IconButton } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { Markdown } from '../../ui/Markdown';
-import { plainText } from '../../ui/markdown';
 import { clockTime, fullTime } from '../../ui/time';
+import { Quote } from './Quote';
 
 export interface MessageActions {
   reply: (messageId: MessageId) => void;
@@ -55,7 +55,9 @@ export const MessageRow = memo(function MessageRow(props: Props) {
     >
       <Gutter continued={continued} entry={entry} name={name} />
       <div className="message-main">
-        {entry.replyTo !== null && <Quote entry={entry} onJump={actions.jump} />}
+        {entry.replyTo !== null && (
+          <Quote roomId={entry.roomId} messageId={entry.replyTo} onJump={actions.jump} />
+        )}
         <Head continued={continued} entry={entry} name={name} />
         <Body entry={entry} />
       </div>
@@ -123,30 +125,6 @@ function Body({ entry }: { entry: Entry }) {
         </span>
       )}
     </div>
-  );
-}
-
-function Quote({ entry, onJump }: { entry: Entry; onJump: (id: MessageId) => void }) {
-  const client = useClient();
-  const { roomId, replyTo } = entry;
-  const id = replyTo ?? '';
-  const parent = useSelect((s): Message | null | undefined => {
-    const loaded = s.timelines[roomId]?.items.find((m) => m.messageId === id);
-    return loaded ?? s.quotes[id];
-  });
-  const name = useSelect((s) => (parent ? senderName(s.users, parent.senderId) : ''));
-  useEffect(() => {
-    if (parent === undefined) client.history.needQuote(roomId, id);
-  }, [client, parent, roomId, id]);
-  if (parent === undefined) return <p className="quote quote-empty">…</p>;
-  if (parent === null) return <p className="quote quote-empty">Reply to a message that is gone</p>;
-  const words = parent.deletedAt !== null ? 'Message deleted' : plainText(parent.content);
-  return (
-    <button type="button" className="quote" onClick={() => onJump(id)} tabIndex={-1}>
-      <Icon name="reply" />
-      <span className="quote-author">{name}</span>
-      <span className="quote-text">{words}</span>
-    </button>
   );
 }
 

@@ -1,4 +1,5 @@
 import { memo } from 'react';
+import type { MessageId } from '../../protocol/types';
 import type { Outgoing } from '../../state/model';
 import { useClient, useSelect } from '../../state/react';
 import { nameOf } from '../../state/selectors';
@@ -7,13 +8,15 @@ import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { Markdown } from '../../ui/Markdown';
 import { clockTime } from '../../ui/time';
+import { Quote } from './Quote';
 
 /** A message that is not stored yet, as far as we know. */
 export const OutgoingRow = memo(function OutgoingRow(props: {
   outgoing: Outgoing;
   continued: boolean;
+  onJump: (id: MessageId) => void;
 }) {
-  const { outgoing, continued } = props;
+  const { outgoing, continued, onJump } = props;
   const me = useSelect((s) => s.me);
   const waiting = useSelect((s) => s.link.phase !== 'live');
   const failed = outgoing.status === 'failed';
@@ -24,6 +27,9 @@ export const OutgoingRow = memo(function OutgoingRow(props: {
         {!continued && <Avatar id={me.userId} name={nameOf(me)} />}
       </div>
       <div className="message-main">
+        {outgoing.replyTo !== null && (
+          <Quote roomId={outgoing.roomId} messageId={outgoing.replyTo} onJump={onJump} />
+        )}
         {!continued && (
           <div className="message-head">
             <span className="message-author">{nameOf(me)}</span>

@@ -95,7 +95,9 @@ function History({
       );
     }
     if (row.kind === 'outgoing')
-      return <OutgoingRow outgoing={row.outgoing} continued={row.continued} />;
+      return (
+        <OutgoingRow outgoing={row.outgoing} continued={row.continued} onJump={actions.jump} />
+      );
     return <Line row={row} title={title} onRetry={() => void client.history.loadOlder(roomId)} />;
   };
   return (
