@@ -32,35 +32,72 @@ export class Problem extends Error {
   }
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  already_member: 'They are already in this room.',
+/** Codes that programs meet, not people: their detail says enough. */
+export const WITHOUT_WORDS: ReadonlySet<string> = new Set([
+  'conflicting_parameters',
+  'idempotency_key_conflict',
+  'invalid_cursor',
+  'invalid_header',
+  'invalid_parameter',
+  'invalid_payload',
+  'invalid_position',
+  'line_too_long',
+  'malformed_json',
+  'method_not_allowed',
+  'missing_field',
+  'not_found',
+  'out_of_order',
+  'taken',
+  'unknown_field',
+  'unknown_reference',
+  'unknown_type',
+  'unsupported_media_type',
+]);
+
+export const WORDS: Readonly<Record<string, string>> = {
+  account_locked: 'This account is locked. Please ask an administrator.',
   admin_only: 'Only an administrator may do this.',
+  already_member: 'They are already in this room.',
+  body_too_large: 'This is too large to send.',
+  busy: 'The server is busy. Please try again in a moment.',
   content_too_long: 'This message is longer than 40,000 characters.',
+  csrf_failed: 'This page is out of date. Please load it again.',
   email_taken: 'There is already an account with this e-mail address.',
-  forbidden: 'You may not do this in this room.',
+  forbidden: 'You may not do this here.',
   idempotency_mismatch: 'This message was already sent with other words.',
   internal: 'The server had a problem. Please try again.',
   invalid_credentials: 'The name or the password is not right.',
+  invalid_field: 'Something in this form is not valid.',
+  invalid_refresh_token: 'Please sign in again.',
   invalid_setup_token: 'This setup link is not valid any more.',
+  invalid_token: 'Please sign in again.',
   last_owner: 'You are the last owner: make someone else owner before you leave.',
   locked_out: 'Too many attempts. Please wait a few minutes.',
+  member_not_found: 'They are not in this room.',
   message_deleted: 'This message was deleted.',
   message_not_found: 'This message does not exist any more.',
   name_taken: 'This name is taken.',
   offline: 'The server cannot be reached. Check your connection.',
-  payload_too_large: 'This is too large to send.',
+  outcome_unknown:
+    'The server could not say whether this was done. Please look before trying again.',
   rate_limited: 'That was a little too fast. Please wait a moment.',
   read_model_behind: 'The server is catching up. Please try again in a moment.',
   registration_closed: 'This server takes no new accounts right now.',
+  request_timeout: 'The connection was too slow. Please try again.',
   room_archived: 'This room is archived: it can be read, not written.',
   room_full: 'This room is full.',
   room_not_found: 'This room does not exist, or you may not see it.',
+  session_not_found: 'This session has ended already.',
+  session_revoked: 'Your session was ended. Please sign in again.',
+  still_running: 'This is still being done. Please wait a moment.',
+  storage_full: 'The server has no space left. Please tell an administrator.',
   timeout: 'The server did not answer in time.',
+  token_expired: 'Please sign in again.',
   unauthorized: 'Please sign in again.',
+  unavailable: 'The server cannot do this at the moment. Please try again soon.',
   unreadable: 'The server gave an answer this page does not understand.',
   user_not_found: 'There is no such person.',
   username_taken: 'This user name is taken.',
-  weak_password: 'Please choose a longer password.',
   wrong_room_type: 'This is not possible in this kind of room.',
 };
 
@@ -86,7 +123,10 @@ function sentence(text: string | undefined): string | undefined {
 export function fieldWords(error: unknown, field: string): string | undefined {
   if (!(error instanceof Problem)) return undefined;
   const hit = error.errors.find((e) => e.pointer.replace(/^[#/]+/, '') === field);
-  if (hit) return WORDS[hit.code] ?? FIELD_RULES[field] ?? 'This is not valid.';
+  if (hit) {
+    const rule = hit.code === 'invalid_field' || hit.code === 'missing_field';
+    return (rule ? FIELD_RULES[field] : WORDS[hit.code]) ?? 'This is not valid.';
+  }
   if (error.code === `${field}_taken`) return WORDS[error.code];
   return undefined;
 }
@@ -94,7 +134,7 @@ export function fieldWords(error: unknown, field: string): string | undefined {
 const FIELD_RULES: Readonly<Record<string, string>> = {
   username: 'Use 2 to 32 small letters, digits, dots, dashes or underscores.',
   email: 'This does not look like an e-mail address.',
-  password: 'Please choose a longer password.',
+  password: 'Use at least 10 characters, and not your own name.',
   displayName: 'Use 1 to 100 characters.',
   name: 'Use 1 to 100 characters.',
 };

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseFrame } from './frames';
 import { seqOfMessageId } from './message-id';
 import { advance, advanceAll, later } from './position';
-import { fieldWords, Problem, wordsFor } from './problem';
+import { fieldWords, Problem, WITHOUT_WORDS, WORDS, wordsFor } from './problem';
 
 describe('positions', () => {
   it('keep the newest of each log and compare offsets as numbers', () => {
@@ -62,6 +63,14 @@ describe('frames', () => {
 });
 
 describe('problems', () => {
+  it('every code of the server has words or needs none', () => {
+    const path = new URL('../../../crates/core/protocol/src/problem/code.rs', import.meta.url);
+    const source = readFileSync(path, 'utf8');
+    const codes = [...source.matchAll(/= \d{3} "(\w+)"/g)].map((m) => m[1] ?? '');
+    expect(codes.length).toBeGreaterThan(40);
+    expect(codes.filter((c) => WORDS[c] === undefined && !WITHOUT_WORDS.has(c))).toEqual([]);
+  });
+
   it('known codes have words, others fall back to the detail', () => {
     expect(wordsFor(new Problem({ code: 'last_owner' }))).toMatch(/last owner/);
     expect(wordsFor(new Problem({ code: 'new_rule', detail: 'the moon is wrong' }))).toBe(

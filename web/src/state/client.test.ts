@@ -349,6 +349,24 @@ describe('sending', () => {
     expect(second.payload.clientMessageId).toBe(first.payload.clientMessageId);
   });
 
+  it('a server in trouble is asked again under the same id before the message fails', async () => {
+    await open();
+    client.sending.send('r', 'hi', null);
+    const first = server.socket.last('message');
+    server.socket.say('error', { code: 'outcome_unknown', retryAfterMs: 1_000 }, first.requestId);
+    await settle();
+    expect(state().outbox).toMatchObject([{ status: 'sending' }]);
+    await clock.advance(1_100);
+    const second = server.socket.last('message');
+    expect(second.requestId).not.toBe(first.requestId);
+    expect(second.payload.clientMessageId).toBe(first.payload.clientMessageId);
+    for (let i = 0; i < 4; i += 1) {
+      server.socket.say('error', { code: 'busy' }, server.socket.last('message').requestId);
+      await clock.advance(8_000);
+    }
+    expect(state().outbox).toMatchObject([{ status: 'failed' }]);
+  });
+
   it('what a broken connection left open is sent again, under the same id', async () => {
     await open();
     client.sending.send('r', 'one', null);
@@ -384,7 +402,7 @@ describe('sending', () => {
     server.socket.say('error', { code: 'forbidden' }, sent.requestId);
     await settle();
     expect(state().changes).toEqual({});
-    expect(state().notices).toMatchObject([{ text: 'You may not do this in this room.' }]);
+    expect(state().notices).toMatchObject([{ text: 'You may not do this here.' }]);
   });
 
   it('an acknowledged delete stays shown until its event', async () => {

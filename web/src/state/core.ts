@@ -49,9 +49,19 @@ export class Core {
   }
 }
 
+const PASSING: ReadonlySet<string> = new Set([
+  'busy',
+  'internal',
+  'offline',
+  'outcome_unknown',
+  'rate_limited',
+  'read_model_behind',
+  'timeout',
+  'unavailable',
+]);
+
 /** Whether trying again later may help. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof Problem)) return false;
-  const codes = ['offline', 'timeout', 'read_model_behind', 'rate_limited', 'internal'];
-  return codes.includes(error.code);
+  return PASSING.has(error.code);
 }

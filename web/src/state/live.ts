@@ -21,6 +21,8 @@ export interface LiveListener {
   onSignedOut(): void;
 }
 
+/** The stream that holds the rooms' timelines. */
+const MESSAGES = 'm';
 const HELLO_LIMIT_MS = 15_000;
 const PONG_LIMIT_MS = 10_000;
 const RESUME_LIMIT_MS = 20_000;
@@ -70,9 +72,10 @@ export class Live {
     return this.#phase === 'live';
   }
 
-  /** The newest position, if there is only one partition: reads that carry it are not stale. */
+  /** The newest position of the messages' log if it has one partition: reads with it are not stale. */
   get position(): string | undefined {
-    const texts = Object.values(advanceAll(this.#positions, Object.values(this.#heldPositions)));
+    const all = Object.values(advanceAll(this.#positions, Object.values(this.#heldPositions)));
+    const texts = all.filter((text) => text.startsWith(MESSAGES));
     return texts.length === 1 ? texts[0] : undefined;
   }
 

@@ -3,9 +3,21 @@
 import type { ClientFrame } from '../protocol/frames';
 import { Problem } from '../protocol/problem';
 import type { CommandReceipt, MessageId, NewMessage, RoomId, SendReceipt } from '../protocol/types';
+import { backoffMs } from './backoff';
 import type { Core } from './core';
 import type { Live } from './live';
 import type { Outgoing } from './model';
+
+/** Troubles of the server, not of the message. */
+const REPEATABLE: ReadonlySet<string> = new Set([
+  'busy',
+  'offline',
+  'outcome_unknown',
+  'still_running',
+  'timeout',
+  'unavailable',
+]);
+const REPEATS = 4;
 
 export class Sending {
   readonly #core: Core;
@@ -55,7 +67,7 @@ export class Sending {
     return this.#change({ kind: 'delete', roomId, content: '' }, messageId, frame, rest);
   }
 
-  async #deliver(clientMessageId: string): Promise<void> {
+  async #deliver(clientMessageId: string, attempt = 0): Promise<void> {
     const outgoing = this.#core.state.outbox.find((o) => o.clientMessageId === clientMessageId);
     if (!outgoing || this.#inFlight.has(clientMessageId) || !this.#live.isLive) return;
     this.#inFlight.add(clientMessageId);
@@ -65,11 +77,21 @@ export class Sending {
     } catch (error) {
       // It stays on its way; `flush` goes on with it when the connection is back.
       if (isDisconnect(error)) return;
+      if (mayRepeat(error) && attempt < REPEATS)
+        return this.#repeat(clientMessageId, attempt, error);
       const words = this.#core.words(error);
       this.#core.store.dispatch({ type: 'outbox/failed', clientMessageId, error: words });
     } finally {
       this.#inFlight.delete(clientMessageId);
     }
+  }
+
+  /** Under the same id a message may be sent again whatever became of the first attempt. */
+  #repeat(clientMessageId: string, attempt: number, error: unknown): void {
+    const told = error instanceof Problem ? error.retryAfterMs : undefined;
+    const { env } = this.#core;
+    const wait = Math.max(told ?? 0, backoffMs(attempt, env.random()));
+    env.after(wait, () => void this.#deliver(clientMessageId, attempt + 1));
   }
 
   async #post(message: NewMessage): Promise<SendReceipt> {
@@ -106,6 +128,10 @@ function newMessage(outgoing: Outgoing): NewMessage {
   const { roomId, content, clientMessageId, replyTo } = outgoing;
   const message: NewMessage = { roomId, content, clientMessageId };
   return replyTo === null ? message : { ...message, replyTo };
+}
+
+function mayRepeat(error: unknown): boolean {
+  return error instanceof Problem && REPEATABLE.has(error.code);
 }
 
 function isDisconnect(error: unknown): boolean {

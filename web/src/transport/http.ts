@@ -99,7 +99,7 @@ function problemOf(response: Response, text: string): Problem {
 
 function codeFor(status: number): string {
   if (status === 401) return 'unauthorized';
-  if (status === 413) return 'payload_too_large';
+  if (status === 413) return 'body_too_large';
   if (status === 429) return 'rate_limited';
   // A gateway without a server behind it.
   if (status === 502 || status === 503 || status === 504) return 'offline';

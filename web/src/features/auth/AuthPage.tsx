@@ -153,8 +153,8 @@ function SignUp({ setupToken, onDone }: Props) {
         type="password"
         autoComplete="new-password"
         required
-        minLength={8}
-        hint="At least 8 characters; a sentence is fine."
+        minLength={10}
+        hint="At least 10 characters; a sentence is fine."
         error={wrong('password')}
       />
       <FormError text={known ? undefined : words} />
