@@ -1,1 +1,26 @@
-//! placeholder.
+//! Owns all reads: history, rooms, members and users, with cursors and read-your-writes.
+//! Must not contain: a writer of any store, an engine, JSON or HTTP, or rules of its own.
+//!
+//! Everything is read from the read models, which trail the log a little; a caller that names the
+//! position of its own write waits until they have it. Who may see what is asked of
+//! [`klatch_domain::permission`] in one place.
+#![warn(missing_docs)]
+
+mod access;
+mod catch_up;
+mod config;
+mod cursor;
+mod directory;
+mod history;
+mod members;
+mod names;
+mod rooms;
+mod service;
+mod users;
+
+pub use config::QueryConfig;
+pub use directory::Directory;
+pub use service::{Deps, Query};
+
+#[cfg(test)]
+mod tests;

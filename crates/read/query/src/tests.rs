@@ -1,0 +1,7 @@
+//! The query role on stores, keys and a log in memory.
+
+mod history;
+mod people;
+mod positions;
+mod rooms;
+mod world;
