@@ -1,0 +1,126 @@
+//! Tokens of trusted issuers, and the users they name.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use klatch_domain::{Timestamp, UserId};
+use klatch_ports::accounts::{Claim, ClaimKind, Claimed};
+use klatch_ports::api::auth::{NewUser, Provisioner as _, TokenError};
+use klatch_ports::api::{ServiceError, ServiceResult};
+use sha2::Sha256;
+
+use crate::Auth;
+use crate::accounts::folded;
+use crate::config::TrustedIssuer;
+use crate::jwt::{self, Claims, Unproven};
+use crate::verify::{LEEWAY_MS, Proven, check_begin};
+
+/// Longer subjects are refused.
+const SUBJECT_BYTES_MAX: usize = 256;
+
+impl Auth {
+    pub(crate) async fn prove_foreign(
+        &self,
+        token: &Unproven<'_>,
+        now: Timestamp,
+    ) -> Result<Proven, TokenError> {
+        let Unproven { claims, .. } = token;
+        let issuer = self.config.trusted.iter().find(|issuer| issuer.issuer == claims.iss);
+        let issuer = issuer.ok_or(TokenError::Invalid)?;
+        check_signature(token, issuer)?;
+        check_begin(token, now)?;
+        let for_us = issuer.audience.as_deref().is_none_or(|wanted| {
+            claims.aud.as_ref().is_some_and(|audience| audience.holds(wanted))
+        });
+        if !for_us || !(1..=SUBJECT_BYTES_MAX).contains(&claims.sub.len()) {
+            return Err(TokenError::Invalid);
+        }
+        // The issuer's clock may be a little behind.
+        let expires_at = jwt::time(claims.exp).plus_ms(LEEWAY_MS);
+        if expires_at <= now {
+            return Err(TokenError::Expired);
+        }
+        let user = self.subject(issuer, claims, now).await.map_err(|error| {
+            tracing::warn!(%error, "the subject of a trusted issuer's token could not be found");
+            TokenError::Unavailable
+        })?;
+        let user = user.ok_or(TokenError::Invalid)?;
+        Ok(Proven { user, session: None, expires_at })
+    }
+
+    /// The user a subject names: one provisioned for it, else the one of that user name, else a
+    /// new one if the issuer may bring its own.
+    async fn subject(
+        &self,
+        issuer: &TrustedIssuer,
+        claims: &Claims,
+        now: Timestamp,
+    ) -> ServiceResult<Option<UserId>> {
+        let name = subject_name(issuer, claims);
+        if let Some(user) = self.named(&name, claims).await? {
+            return Ok(Some(user));
+        }
+        if !issuer.provision {
+            return Ok(None);
+        }
+        let _one_at_a_time = self.first_sight.lock().await;
+        if let Some(user) = self.named(&name, claims).await? {
+            return Ok(Some(user));
+        }
+        let wanted = claims.preferred_username.as_deref().unwrap_or(&claims.sub);
+        let wish = NewUser {
+            username: wanted.to_owned(),
+            display_name: claims.name.clone().unwrap_or_else(|| wanted.to_owned()),
+            email: None,
+            bot: false,
+            created_at: now,
+            external: None,
+        };
+        let (user, _) = match self.provision(vec![wish]).await?.into_iter().next() {
+            Some(made) => made?,
+            None => return Ok(None),
+        };
+        let claim = Claim { kind: ClaimKind::Subject, name, holder: user.bits() };
+        match self.parts.claims.claim(std::slice::from_ref(&claim), now).await? {
+            Ok(()) => {
+                self.parts.claims.confirm(&[claim]).await?;
+                Ok(Some(user))
+            }
+            // Another instance was first; its user counts, and ours stays without a subject.
+            Err((_, Claimed::Taken { holder, .. })) => Ok(Some(UserId::from_bits(holder))),
+            Err((_, Claimed::Held)) => Ok(Some(user)),
+        }
+    }
+
+    async fn named(&self, subject: &str, claims: &Claims) -> Result<Option<UserId>, ServiceError> {
+        let name = folded(&claims.sub);
+        for (kind, name) in [(ClaimKind::Subject, subject), (ClaimKind::Username, &name)] {
+            let Some(holder) = self.parts.claims.holder(kind, name).await? else { continue };
+            let user = UserId::from_bits(holder);
+            // A name may be held for an account that is only just being made.
+            if self.parts.accounts.get(user).await?.is_some() {
+                return Ok(Some(user));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Subjects are unique per issuer. A line break cannot be in an issuer's configured name.
+fn subject_name(issuer: &TrustedIssuer, claims: &Claims) -> String {
+    format!("{}\n{}", issuer.issuer, claims.sub)
+}
+
+/// HS256 with the issuer's own secret, nothing else.
+fn check_signature(token: &Unproven<'_>, issuer: &TrustedIssuer) -> Result<(), TokenError> {
+    let Unproven { header, signed, signature, .. } = token;
+    let kind_fits = header
+        .typ
+        .as_deref()
+        .is_none_or(|typ| ["jwt", "at+jwt"].contains(&typ.to_ascii_lowercase().as_str()));
+    if header.alg != "HS256" || !kind_fits {
+        return Err(TokenError::Invalid);
+    }
+    let mac = Hmac::<Sha256>::new_from_slice(&issuer.secret);
+    let mut mac = mac.map_err(|_| TokenError::Invalid)?;
+    mac.update(signed);
+    mac.verify_slice(signature).map_err(|_| TokenError::Invalid)
+}

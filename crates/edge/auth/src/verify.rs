@@ -1,0 +1,172 @@
+//! Checking tokens: the signature once, the session and the account at least once a second.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use klatch_domain::permission::Actor;
+use klatch_domain::user::ServerRole;
+use klatch_domain::{SessionId, Timestamp, UserId};
+use klatch_ports::api::auth::{Identity, TokenError, TokenVerifier};
+use klatch_ports::{PortError, PortResult};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::Auth;
+use crate::jwt::{self, ACCESS_TYPE, Unproven};
+use crate::recent::Recent;
+
+/// How old what is known of an account or a session may be: bans, roles and ended sessions count
+/// within a second, on every instance.
+const FRESH: Duration = Duration::from_secs(1);
+/// How far ahead another clock may be.
+pub(crate) const LEEWAY_MS: u64 = 30_000;
+/// Most tokens remembered in each generation, about 100 bytes each.
+const TOKENS_MAX: usize = 32_768;
+/// Most accounts and sessions remembered in each generation.
+const STANDINGS_MAX: usize = 32_768;
+
+/// A token whose signature and claims are proven.
+#[derive(Clone, Copy)]
+pub(crate) struct Proven {
+    pub(crate) user: UserId,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) expires_at: Timestamp,
+}
+
+#[derive(Clone, Copy)]
+struct Standing {
+    role: ServerRole,
+    banned: bool,
+    seen: Instant,
+}
+
+/// What was found out lately.
+pub(crate) struct Verifier {
+    /// By digest of the token.
+    tokens: Recent<[u8; 32], Proven>,
+    accounts: Recent<UserId, Standing>,
+    /// When a session was seen to be alive.
+    sessions: Recent<SessionId, Instant>,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self {
+            tokens: Recent::new(TOKENS_MAX),
+            accounts: Recent::new(STANDINGS_MAX),
+            sessions: Recent::new(STANDINGS_MAX),
+        }
+    }
+}
+
+impl Verifier {
+    /// The next check of a token of this session asks the store.
+    pub(crate) fn forget_session(&self, session: SessionId) {
+        self.sessions.remove(&session);
+    }
+}
+
+#[async_trait]
+impl TokenVerifier for Auth {
+    async fn verify(&self, token: &str) -> Result<Identity, TokenError> {
+        let now = self.parts.clock.now();
+        let proven = self.prove(token, now).await?;
+        let Proven { user, session, expires_at } = proven;
+        if expires_at <= now {
+            return Err(TokenError::Expired);
+        }
+        if let Some(session) = session
+            && !self.is_alive(session, user).await.map_err(|error| unavailable(&error))?
+        {
+            return Err(TokenError::Revoked);
+        }
+        match self.standing(user).await.map_err(|error| unavailable(&error))? {
+            Some(Standing { role, banned: false, .. }) => {
+                Ok(Identity { actor: Actor { user, role }, session, expires_at })
+            }
+            Some(Standing { banned: true, .. }) | None => Err(TokenError::Revoked),
+        }
+    }
+}
+
+fn unavailable(error: &PortError) -> TokenError {
+    tracing::warn!(%error, "a token could not be checked");
+    TokenError::Unavailable
+}
+
+impl Auth {
+    async fn prove(&self, token: &str, now: Timestamp) -> Result<Proven, TokenError> {
+        if token.len() > jwt::TOKEN_BYTES_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(proven) = self.verifier.tokens.get(&digest) {
+            return Ok(proven);
+        }
+        let unproven = jwt::take_apart(token).ok_or(TokenError::Invalid)?;
+        let proven = if unproven.claims.iss == self.config.issuer {
+            self.prove_own(&unproven, now)?
+        } else {
+            self.prove_foreign(&unproven, now).await?
+        };
+        self.verifier.tokens.put(digest, proven);
+        Ok(proven)
+    }
+
+    /// A token that says it is the server's own: `EdDSA` by one of its keys, nothing else.
+    fn prove_own(&self, token: &Unproven<'_>, now: Timestamp) -> Result<Proven, TokenError> {
+        let Unproven { header, claims, signed, signature } = token;
+        let right_kind = header.alg == "EdDSA" && header.typ.as_deref() == Some(ACCESS_TYPE);
+        let Some(kid) = header.kid.as_deref().filter(|_| right_kind) else {
+            return Err(TokenError::Invalid);
+        };
+        if !self.keys.verifies(kid, signed, signature) {
+            return Err(TokenError::Invalid);
+        }
+        check_begin(token, now)?;
+        let session = claims.sid.as_deref().and_then(|sid| sid.parse().ok());
+        let (Ok(user), Some(session)) = (claims.sub.parse(), session) else {
+            return Err(TokenError::Invalid);
+        };
+        let expires_at = jwt::time(claims.exp);
+        if expires_at <= now {
+            return Err(TokenError::Expired);
+        }
+        Ok(Proven { user, session: Some(session), expires_at })
+    }
+
+    async fn is_alive(&self, session: SessionId, user: UserId) -> PortResult<bool> {
+        if self.verifier.sessions.get(&session).is_some_and(|seen| seen.elapsed() < FRESH) {
+            return Ok(true);
+        }
+        let asked = Instant::now();
+        let found = self.parts.sessions.get(session).await?;
+        let now = self.parts.clock.now();
+        let alive = found.is_some_and(|found| found.user == user && found.expires_at > now);
+        if alive {
+            self.verifier.sessions.put(session, asked);
+        }
+        Ok(alive)
+    }
+
+    async fn standing(&self, user: UserId) -> PortResult<Option<Standing>> {
+        if let Some(standing) = self.verifier.accounts.get(&user)
+            && standing.seen.elapsed() < FRESH
+        {
+            return Ok(Some(standing));
+        }
+        let seen = Instant::now();
+        let Some(account) = self.parts.accounts.get(user).await? else { return Ok(None) };
+        let standing = Standing { role: account.role, banned: account.banned, seen };
+        self.verifier.accounts.put(user, standing);
+        Ok(Some(standing))
+    }
+}
+
+/// `nbf` and `iat` must not lie ahead, but for a little.
+pub(crate) fn check_begin(token: &Unproven<'_>, now: Timestamp) -> Result<(), TokenError> {
+    let latest = now.plus_ms(LEEWAY_MS);
+    let begins = [token.claims.nbf, token.claims.iat];
+    let ahead = begins.into_iter().flatten().any(|begin| jwt::time(begin) > latest);
+    if ahead { Err(TokenError::Invalid) } else { Ok(()) }
+}
