@@ -29,18 +29,14 @@ use klatch_ports::api::auth::{AuthApi, Register, SessionView, SignInError, Signe
 use klatch_ports::keys::KeyWriter;
 use klatch_ports::log::EventAppender;
 use klatch_protocol::sealed::KeyRing;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::Mutex;
 
 pub use config::{Config, ConfigError, HashCost, TrustedIssuer};
-pub use sessions::Revoked;
 pub use signing::SigningKeys;
 
 use lockout::Lockout;
 use password::PasswordPool;
 use verify::Verifier;
-
-/// How many ended sessions a slow listener may be behind before it misses some.
-const REVOCATIONS_KEPT: usize = 1_024;
 
 /// Everything the role may touch. It writes accounts, sessions, claims and keys, and appends
 /// events; it reads no read model.
@@ -77,7 +73,6 @@ pub struct Auth {
     setup: Mutex<Option<String>>,
     /// Held while users of trusted issuers are provisioned at first sight.
     first_sight: Mutex<()>,
-    revoked: broadcast::Sender<Revoked>,
 }
 
 impl Auth {
@@ -93,17 +88,10 @@ impl Auth {
             verifier: Verifier::default(),
             setup: Mutex::default(),
             first_sight: Mutex::default(),
-            revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
             parts,
             config,
             keys,
         })
-    }
-
-    /// Sessions that this process ends, from now on. A listener that falls behind by more than a
-    /// thousand is told how many it missed, and has to check all it holds.
-    pub fn revocations(&self) -> broadcast::Receiver<Revoked> {
-        self.revoked.subscribe()
     }
 }
 

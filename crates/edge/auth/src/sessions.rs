@@ -1,7 +1,7 @@
 //! Sessions: a signed-in device, from sign-in to its end.
 
 use klatch_domain::user::Profile;
-use klatch_domain::{SessionId, UserId};
+use klatch_domain::{Rejection, SessionId, UserId};
 use klatch_ports::accounts::{Account, Session};
 use klatch_ports::api::auth::{SessionView, SignInError, SignedIn};
 use klatch_ports::api::{ServiceError, ServiceResult};
@@ -17,13 +17,6 @@ const SESSIONS_MAX: usize = 100;
 const DEVICE_CHARS_MAX: usize = 200;
 /// How often a refresh that others overtake is looked at again.
 const ROTATIONS_TRIED: usize = 4;
-
-/// A session that was ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoked {
-    /// Which.
-    pub session: SessionId,
-}
 
 impl Auth {
     pub(crate) async fn open_session(
@@ -156,10 +149,23 @@ impl Auth {
     /// Ends a session, wherever its tokens are. Whether there was one.
     pub(crate) async fn revoke(&self, session: SessionId) -> ServiceResult<bool> {
         let was_there = self.parts.sessions.revoke(session).await?;
-        self.verifier.forget_session(session);
-        // Nobody listening is no failure.
-        let _ = self.revoked.send(Revoked { session });
+        let now = self.parts.clock.now();
+        let until = now.plus_ms(millis(self.config.access_life));
+        self.verifier.end_session(session, now, until);
         Ok(was_there)
+    }
+
+    /// Locks a user out, or lets them in again: no token of theirs works from now on, and none is
+    /// given out.
+    ///
+    /// # Errors
+    /// [`Rejection::UserNotFound`]; else as the ports report.
+    pub async fn set_locked(&self, user: UserId, locked: bool) -> ServiceResult<()> {
+        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        self.parts.accounts.put(&[Account { banned: locked, ..account }]).await?;
+        self.verifier.lock_user(user, locked);
+        tracing::info!(user.id = %user, locked, "changed the lock of an account");
+        Ok(())
     }
 
     pub(crate) async fn list_sessions(&self, user: UserId) -> ServiceResult<Vec<SessionView>> {

@@ -1,5 +1,6 @@
 //! Checking tokens: the signature once, the session and the account at least once a second.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use klatch_domain::user::ServerRole;
 use klatch_domain::{SessionId, Timestamp, UserId};
 use klatch_ports::api::auth::{Identity, TokenError, TokenVerifier};
 use klatch_ports::{PortError, PortResult};
+use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -47,6 +49,16 @@ pub(crate) struct Verifier {
     accounts: Recent<UserId, Standing>,
     /// When a session was seen to be alive.
     sessions: Recent<SessionId, Instant>,
+    /// What ended while tokens and connections of it may still be about.
+    gone: RwLock<Gone>,
+}
+
+#[derive(Default)]
+struct Gone {
+    /// Sessions ended by this process, each until its last access token has ended too.
+    sessions: HashMap<SessionId, Timestamp>,
+    /// Users locked by this process.
+    users: HashSet<UserId>,
 }
 
 impl Default for Verifier {
@@ -55,14 +67,31 @@ impl Default for Verifier {
             tokens: Recent::new(TOKENS_MAX),
             accounts: Recent::new(STANDINGS_MAX),
             sessions: Recent::new(STANDINGS_MAX),
+            gone: RwLock::default(),
         }
     }
 }
 
 impl Verifier {
-    /// The next check of a token of this session asks the store.
-    pub(crate) fn forget_session(&self, session: SessionId) {
+    /// The session was ended; its tokens do not live longer than until `until`.
+    pub(crate) fn end_session(&self, session: SessionId, now: Timestamp, until: Timestamp) {
+        let mut gone = self.gone.write();
+        gone.sessions.retain(|_, until| *until > now);
+        gone.sessions.insert(session, until);
+        drop(gone);
         self.sessions.remove(&session);
+    }
+
+    /// The user was locked, or let in again.
+    pub(crate) fn lock_user(&self, user: UserId, locked: bool) {
+        let mut gone = self.gone.write();
+        if locked {
+            gone.users.insert(user);
+        } else {
+            gone.users.remove(&user);
+        }
+        drop(gone);
+        self.accounts.remove(&user);
     }
 }
 
@@ -85,6 +114,21 @@ impl TokenVerifier for Auth {
                 Ok(Identity { actor: Actor { user, role }, session, expires_at })
             }
             Some(Standing { banned: true, .. }) | None => Err(TokenError::Revoked),
+        }
+    }
+
+    fn recheck(&self, identity: &Identity) -> Result<Actor, TokenError> {
+        let Identity { actor: Actor { user, role }, session, .. } = *identity;
+        let gone = self.verifier.gone.read();
+        let ended = session.is_some_and(|session| gone.sessions.contains_key(&session));
+        if ended || gone.users.contains(&user) {
+            return Err(TokenError::Revoked);
+        }
+        drop(gone);
+        match self.verifier.accounts.get(&user) {
+            Some(Standing { banned: true, .. }) => Err(TokenError::Revoked),
+            Some(Standing { role, .. }) => Ok(Actor { user, role }),
+            None => Ok(Actor { user, role }),
         }
     }
 }
@@ -136,6 +180,9 @@ impl Auth {
     }
 
     async fn is_alive(&self, session: SessionId, user: UserId) -> PortResult<bool> {
+        if self.verifier.gone.read().sessions.contains_key(&session) {
+            return Ok(false);
+        }
         if self.verifier.sessions.get(&session).is_some_and(|seen| seen.elapsed() < FRESH) {
             return Ok(true);
         }

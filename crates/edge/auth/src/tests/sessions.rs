@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use klatch_ports::accounts::{Account, AccountStore};
+use klatch_ports::accounts::{Account, AccountStore, SessionStore};
 use klatch_ports::api::auth::{SignInError, TokenError, TokenVerifier as _};
 
 use super::*;
@@ -52,12 +52,10 @@ async fn a_refresh_token_works_once() {
 async fn a_token_used_twice_ends_the_session_and_all_its_tokens() {
     let world = World::new();
     let stolen = world.register("ann").await;
-    let mut revocations = world.auth.revocations();
     let owner = world.auth.refresh(&stolen.refresh_token).await.unwrap();
     world.clock.advance(Duration::from_secs(11));
     let thief = world.auth.refresh(&stolen.refresh_token).await;
     assert!(matches!(thief, Err(SignInError::InvalidRefreshToken)));
-    assert_eq!(revocations.recv().await.unwrap().session, stolen.session);
     let answer = world.auth.refresh(&owner.refresh_token).await;
     assert!(matches!(answer, Err(SignInError::InvalidRefreshToken)));
     for token in [&stolen.access_token, &owner.access_token] {
@@ -140,7 +138,11 @@ async fn logging_out_ends_this_session_at_once_and_no_other() {
     let one = world.register("ann").await;
     let two = world.auth.login("ann", PASSWORD, "phone\n\u{7}", "here").await.unwrap();
     assert!(world.auth.verify(&one.access_token).await.is_ok());
+    let open = world.auth.verify(&one.access_token).await.unwrap();
+    let other = world.auth.verify(&two.access_token).await.unwrap();
     world.auth.logout(one.session).await.unwrap();
+    assert_eq!(world.auth.recheck(&open), Err(TokenError::Revoked));
+    assert_eq!(world.auth.recheck(&other), Ok(other.actor));
     assert_eq!(world.auth.verify(&one.access_token).await, Err(TokenError::Revoked));
     assert!(world.auth.refresh(&one.refresh_token).await.is_err());
     assert!(world.auth.verify(&two.access_token).await.is_ok());
@@ -172,19 +174,37 @@ async fn the_longest_unused_of_a_hundred_sessions_makes_room() {
     assert_eq!(world.auth.verify(&first.access_token).await, Err(TokenError::Revoked));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_ban_counts_within_a_second_and_is_told_to_who_knows_the_password() {
+#[tokio::test]
+async fn a_lock_counts_at_once_and_is_told_to_who_knows_the_password() {
     let world = World::new();
     let signed_in = world.register("ann").await;
-    assert!(world.auth.verify(&signed_in.access_token).await.is_ok());
-    let account = AccountStore::get(&*world.accounts, signed_in.user).await.unwrap().unwrap();
-    world.accounts.put(&[Account { banned: true, ..account }]).await.unwrap();
-    tokio::time::advance(Duration::from_secs(1)).await;
+    let open = world.auth.verify(&signed_in.access_token).await.unwrap();
+    world.auth.set_locked(signed_in.user, true).await.unwrap();
     assert_eq!(world.auth.verify(&signed_in.access_token).await, Err(TokenError::Revoked));
+    assert_eq!(world.auth.recheck(&open), Err(TokenError::Revoked));
     let right = world.auth.login("ann", PASSWORD, "test", "here").await;
     assert!(matches!(right, Err(SignInError::AccountLocked)));
     let wrong = world.auth.login("ann", "wrong password", "test", "here").await;
     assert!(matches!(wrong, Err(SignInError::WrongCredentials)));
     let refreshed = world.auth.refresh(&signed_in.refresh_token).await;
     assert!(matches!(refreshed, Err(SignInError::AccountLocked)));
+    world.auth.set_locked(signed_in.user, false).await.unwrap();
+    assert_eq!(world.auth.recheck(&open), Ok(open.actor));
+    assert!(world.auth.verify(&signed_in.access_token).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_instance_did_counts_within_a_second() {
+    let world = World::new();
+    let one = world.register("ann").await;
+    let two = world.auth.login("ann", PASSWORD, "test", "here").await.unwrap();
+    assert!(world.auth.verify(&one.access_token).await.is_ok());
+    assert!(world.auth.verify(&two.access_token).await.is_ok());
+    SessionStore::revoke(&*world.accounts, one.session).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.auth.verify(&one.access_token).await, Err(TokenError::Revoked));
+    let account = AccountStore::get(&*world.accounts, two.user).await.unwrap().unwrap();
+    world.accounts.put(&[Account { banned: true, ..account }]).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.auth.verify(&two.access_token).await, Err(TokenError::Revoked));
 }
