@@ -20,6 +20,8 @@ WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path
 WEB_MODULES := web/node_modules/.package-lock.json
 WEB_DIST := web/dist/index.html
 
+BROWSER := command -v $${CHROMIUM:-chromium} chromium-browser google-chrome | head -n 1
+
 say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
@@ -150,7 +152,7 @@ web-build: $(WEB_DIST)
 .PHONY: web-e2e
 web-e2e: $(WEB_MODULES) $(WEB_DIST) binary
 	$(call say,web client: browser tests)
-	cd web && $(NPM) run e2e
+	cd web && CHROMIUM=$$($(BROWSER)) $(NPM) run e2e
 
 # What the checks need beyond Rust: node for the web client, and a browser.
 .PHONY: test-tools
