@@ -11,7 +11,7 @@ import { Icon } from '../ui/Icon';
 import { Logo } from '../ui/Logo';
 import { Announcer } from './Announcer';
 import { RoomPage } from './RoomPage';
-import { go, type Route, roomHref } from './route';
+import { go, goInstead, type Route, roomHref } from './route';
 import { useNarrow } from './use-narrow';
 
 /** The rooms at the side, and one page. */
@@ -44,7 +44,7 @@ export function Shell({ route }: { route: Route }) {
         >
           <Icon name="compass" /> Browse channels
         </a>
-        <AccountBar />
+        <AccountBar onSignOut={() => goInstead('#/')} />
       </Drawer>
       {open && <div className="scrim" onClick={close} aria-hidden="true" />}
       <main className="main" inert={open} id="main">

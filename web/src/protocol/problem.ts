@@ -134,7 +134,7 @@ export function fieldWords(error: unknown, field: string): string | undefined {
 const FIELD_RULES: Readonly<Record<string, string>> = {
   username: 'Use 2 to 32 small letters, digits, dots, dashes or underscores.',
   email: 'This does not look like an e-mail address.',
-  password: 'Use at least 10 characters, and not your own name.',
+  password: 'Use at least 10 characters.',
   displayName: 'Use 1 to 100 characters.',
   name: 'Use 1 to 100 characters.',
 };

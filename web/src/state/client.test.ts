@@ -87,6 +87,18 @@ describe('session', () => {
     expect(server.sockets).toHaveLength(2);
   });
 
+  it('another person in the same page starts from a fresh page', async () => {
+    await open();
+    await client.session.logout();
+    server.me = { ...ME, userId: 'someone else' };
+    await client.session.login({ login: 'x', password: 'y' });
+    expect(clock.restarts).toBe(1);
+    expect(state().session).toBe('signed-out');
+    server.me = ME;
+    await new Client(server, clock).session.login({ login: 'x', password: 'y' });
+    expect(clock.restarts).toBe(1);
+  });
+
   it('read pointers are kept for the next visit', async () => {
     await open();
     server.socket.say('message', event(message('r', 4)));

@@ -1,7 +1,7 @@
 /** Signing in and out, and keeping the session fresh. */
 
 import { Problem } from '../protocol/problem';
-import type { RoomId, Self } from '../protocol/types';
+import type { RoomId, Self, UserId } from '../protocol/types';
 import type { Credentials, Registration } from '../transport';
 import { backoffMs } from './backoff';
 import type { Core } from './core';
@@ -18,6 +18,8 @@ export class Session {
   readonly #core: Core;
   readonly #listener: SessionListener;
   #cancelRenewal: () => void = () => {};
+  /** Who was signed in last since the page was loaded. */
+  #last: UserId | null = null;
 
   constructor(core: Core, listener: SessionListener) {
     this.#core = core;
@@ -78,6 +80,10 @@ export class Session {
   }
 
   #begin(me: Self): void {
+    // Answers that are still on their way belong to who was here before.
+    const another = this.#last !== null && this.#last !== me.userId;
+    this.#last = me.userId;
+    if (another) return this.#core.env.restart();
     const read = this.#savedRead(me);
     this.#core.store.dispatch({ type: 'session/signed-in', me, read });
     this.#core.store.dispatch({ type: 'users/learned', users: [me] });

@@ -20,6 +20,7 @@ export function browserEnvironment(): Environment {
   const memory = new Map<string, string>();
   return {
     now: () => Date.now(),
+    restart: () => window.location.reload(),
     after: (ms, task) => {
       const timer = window.setTimeout(task, ms);
       return () => window.clearTimeout(timer);

@@ -102,6 +102,8 @@ export interface Transport {
 /** Time, chance and small memory; given in, so that tests decide them. */
 export interface Environment {
   now(): number;
+  /** Loads the page anew, so that nothing of what it knew remains. */
+  restart(): void;
   /** Runs `task` after `ms`; the answer cancels it. */
   after(ms: number, task: () => void): () => void;
   /** 0 ≤ x < 1 */

@@ -9,12 +9,16 @@ import './account.css';
 const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const;
 
 /** Who is signed in, the look of the page, and the way out. */
-export function AccountBar() {
+export function AccountBar({ onSignOut }: { onSignOut: () => void }) {
   const client = useClient();
   const me = useSelect((s) => s.me);
   const { env } = client.core;
   const [theme, choose] = useState<Theme>(() => readTheme(env.remember));
   if (!me) return null;
+  const signOut = async () => {
+    await client.session.logout();
+    if (client.store.get().session === 'signed-out') onSignOut();
+  };
   const following = nextTheme(theme);
   return (
     <section className="account" aria-label="Your account">
@@ -31,7 +35,7 @@ export function AccountBar() {
           choose(following);
         }}
       />
-      <IconButton icon="leave" label="Sign out" onClick={() => void client.session.logout()} />
+      <IconButton icon="leave" label="Sign out" onClick={() => void signOut()} />
     </section>
   );
 }

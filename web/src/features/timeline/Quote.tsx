@@ -1,7 +1,9 @@
 import { useEffect } from 'react';
+import { seqOfMessageId } from '../../protocol/message-id';
 import type { Message, MessageId, RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { senderName } from '../../state/selectors';
+import { entryAt } from '../../state/timeline';
 import { Icon } from '../../ui/Icon';
 import { plainText } from '../../ui/markdown';
 
@@ -15,7 +17,7 @@ interface Props {
 export function Quote({ roomId, messageId: id, onJump }: Props) {
   const client = useClient();
   const parent = useSelect((s): Message | null | undefined => {
-    const loaded = s.timelines[roomId]?.items.find((m) => m.messageId === id);
+    const loaded = entryAt(s.timelines[roomId]?.items ?? [], seqOfMessageId(id) ?? -1);
     return loaded ?? s.quotes[id];
   });
   const name = useSelect((s) => (parent ? senderName(s.users, parent.senderId) : ''));

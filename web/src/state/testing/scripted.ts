@@ -14,7 +14,12 @@ export class ScriptedClock implements Environment {
   #ids = 0;
   #wakers = new Set<() => void>();
 
+  restarts = 0;
+
   now = () => this.time;
+  restart = () => {
+    this.restarts += 1;
+  };
   random = () => 0.5;
   uuid = () => {
     this.#ids += 1;
@@ -162,6 +167,7 @@ export class ScriptedTransport implements Transport {
   rooms: Room[] = [];
   messages = new Map<string, Message[]>();
   signedIn = true;
+  me = ME;
   /** Thrown by the next calls whose name begins so. */
   readonly failures = new Map<string, Problem>();
   readonly api: Api;
@@ -207,10 +213,10 @@ function scriptedApi(script: ScriptedTransport): Api {
   return {
     hasSession: () => script.signedIn,
     expiresAt: () => null,
-    register: () => answer('register', () => ME),
-    login: () => answer('login', () => ME),
+    register: () => answer('register', () => script.me),
+    login: () => answer('login', () => script.me),
     logout: () => answer('logout', () => undefined),
-    me: () => answer('me', () => ME),
+    me: () => answer('me', () => script.me),
     renew: () => answer('renew', () => undefined),
     renewSince: () => answer('renewSince', () => undefined),
     rooms: () => answer('rooms', () => ({ items: [...script.rooms], nextCursor: null })),
