@@ -1,12 +1,21 @@
 /** A real browser, and what people do in it. */
 
+import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+
+/** `KLATCH_CHROMIUM`, else what is installed; playwright-core brings no browser of its own. */
+const BROWSER =
+  process.env.KLATCH_CHROMIUM ??
+  ['chromium', 'chromium-browser', 'google-chrome']
+    .map((name) => `/usr/bin/${name}`)
+    .find((path) => existsSync(path)) ??
+  'chromium';
 
 export const SCREENSHOTS = new URL('./screenshots/', import.meta.url).pathname;
 
 export function launch(): Promise<Browser> {
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: BROWSER,
     args: [
       '--no-sandbox',
       '--headless',
