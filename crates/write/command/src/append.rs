@@ -20,15 +20,17 @@ use crate::wish::{Answer, Job};
 pub(crate) struct Decided {
     room: RoomId,
     expected: Option<Offset>,
+    /// Which load of the room's state it was decided on.
+    pub(crate) loads: u64,
     accepted: Vec<(Job, Events)>,
     pub(crate) refused: Vec<(ServiceError, Job)>,
     pub(crate) repeated: Vec<(Known, Job)>,
 }
 
 impl Decided {
-    pub(crate) fn new(room: RoomId, expected: Option<Offset>) -> Self {
+    pub(crate) fn new(room: RoomId, expected: Option<Offset>, loads: u64) -> Self {
         let (accepted, refused, repeated) = Default::default();
-        Self { room, expected, accepted, refused, repeated }
+        Self { room, expected, loads, accepted, refused, repeated }
     }
 
     /// Whether there is nothing to append.

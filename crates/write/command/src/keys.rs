@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klatch_domain::event::{Change, Event};
-use klatch_domain::{Rejection, RoomId};
+use klatch_domain::{Clock, Rejection, RoomId};
 use klatch_ports::api::commands::Sent;
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::key_index::{KeyEntry, KeyIndex};
@@ -41,7 +41,10 @@ pub(crate) struct Known {
 pub(crate) struct KeyMemory {
     index: Arc<dyn KeyIndex>,
     reader: Arc<dyn LogReader>,
+    clock: Arc<dyn Clock>,
     recent: Mutex<Recent>,
+    /// Held while the index takes in records: one feeder at a time.
+    feeding: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -51,8 +54,23 @@ struct Recent {
 }
 
 impl KeyMemory {
-    pub(crate) fn new(index: Arc<dyn KeyIndex>, reader: Arc<dyn LogReader>) -> Self {
-        Self { index, reader, recent: Mutex::default() }
+    pub(crate) fn new(
+        index: Arc<dyn KeyIndex>,
+        reader: Arc<dyn LogReader>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (recent, feeding) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { index, reader, clock, recent, feeding }
+    }
+
+    /// Brings the index at least to `offset`: what another instance appended up to there is known
+    /// afterwards. Costs nothing when it is there already.
+    pub(crate) async fn reach(&self, partition: Partition, offset: Offset) -> PortResult<()> {
+        let applied = self.index.applied(partition)?;
+        if applied.epoch == self.reader.epoch() && applied.offset >= offset {
+            return Ok(());
+        }
+        self.feed(partition).await
     }
 
     /// The event a key of `room` became, as far as this instance knows.
@@ -71,6 +89,36 @@ impl KeyMemory {
         let mut recent = self.recent.lock();
         recent.offsets.insert(key, offset);
         recent.order.push_back((offset, key));
+    }
+
+    /// Takes in records until none are left for now.
+    async fn feed(&self, partition: Partition) -> PortResult<()> {
+        let _feeding = self.feeding.lock().await;
+        let reader = &self.reader;
+        let applied = self.index.applied(partition)?;
+        let epoch = reader.epoch();
+        // The index of another life of the log says nothing about this one.
+        let mut at = if applied.epoch == epoch { applied.offset } else { Offset::ZERO };
+        if at == Offset::ZERO {
+            at = self.horizon(partition).await?;
+        }
+        loop {
+            let batch = reader.read(StreamId::Messages, partition, at, FEED_BATCH).await?;
+            if batch.through == at {
+                return Ok(());
+            }
+            at = batch.through;
+            let entries: Vec<KeyEntry> = batch.records.iter().filter_map(entry).collect();
+            self.index.commit(partition, Applied { epoch, offset: at }, &entries)?;
+            self.forget_through(at);
+        }
+    }
+
+    /// Nothing before this offset can hold a key that still counts.
+    async fn horizon(&self, partition: Partition) -> PortResult<Offset> {
+        let time = self.clock.now().0.saturating_sub(2 * REMEMBERED_MS);
+        let time = klatch_domain::Timestamp(time);
+        self.reader.at_time(StreamId::Messages, partition, time).await
     }
 
     fn forget_through(&self, offset: Offset) {
@@ -122,10 +170,7 @@ impl KeyMemory {
 }
 
 /// Brings the index on disk up to the log, and keeps it there.
-pub struct KeyFeeder {
-    memory: Arc<KeyMemory>,
-    deps: Arc<Deps>,
-}
+pub struct KeyFeeder(Arc<KeyMemory>);
 
 impl std::fmt::Debug for KeyFeeder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,8 +179,8 @@ impl std::fmt::Debug for KeyFeeder {
 }
 
 impl KeyFeeder {
-    pub(crate) fn new(memory: Arc<KeyMemory>, deps: Arc<Deps>) -> Self {
-        Self { memory, deps }
+    pub(crate) fn new(memory: Arc<KeyMemory>) -> Self {
+        Self(memory)
     }
 
     /// Takes in everything the log holds now. Until this has returned no command may be decided.
@@ -144,7 +189,7 @@ impl KeyFeeder {
     /// As the log or the index reports.
     pub async fn catch_up(&self) -> PortResult<()> {
         for partition in self.partitions() {
-            self.feed(partition).await?;
+            self.0.feed(partition).await?;
         }
         Ok(())
     }
@@ -153,12 +198,12 @@ impl KeyFeeder {
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             for partition in self.partitions() {
-                if let Err(error) = self.feed(partition).await {
+                if let Err(error) = self.0.feed(partition).await {
                     tracing::warn!(%error, "the key index could not follow the log");
                 }
             }
-            let horizon = self.deps.clock.now().0.saturating_sub(REMEMBERED_MS);
-            if let Err(error) = self.memory.index.forget_before(klatch_domain::Timestamp(horizon)) {
+            let horizon = self.0.clock.now().0.saturating_sub(REMEMBERED_MS);
+            if let Err(error) = self.0.index.forget_before(klatch_domain::Timestamp(horizon)) {
                 tracing::warn!(%error, "the key index could not forget old keys");
             }
             tokio::select! {
@@ -169,36 +214,7 @@ impl KeyFeeder {
     }
 
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
-        (0..self.memory.reader.partitions(StreamId::Messages)).map(Partition)
-    }
-
-    /// Takes in records until none are left for now.
-    async fn feed(&self, partition: Partition) -> PortResult<()> {
-        let (memory, reader) = (&self.memory, &self.memory.reader);
-        let applied = memory.index.applied(partition)?;
-        let epoch = reader.epoch();
-        // The index of another life of the log says nothing about this one.
-        let mut at = if applied.epoch == epoch { applied.offset } else { Offset::ZERO };
-        if at == Offset::ZERO {
-            at = self.horizon(partition).await?;
-        }
-        loop {
-            let batch = reader.read(StreamId::Messages, partition, at, FEED_BATCH).await?;
-            if batch.through == at {
-                return Ok(());
-            }
-            at = batch.through;
-            let entries: Vec<KeyEntry> = batch.records.iter().filter_map(entry).collect();
-            memory.index.commit(partition, Applied { epoch, offset: at }, &entries)?;
-            memory.forget_through(at);
-        }
-    }
-
-    /// Nothing before this offset can hold a key that still counts.
-    async fn horizon(&self, partition: Partition) -> PortResult<Offset> {
-        let time = self.deps.clock.now().0.saturating_sub(2 * REMEMBERED_MS);
-        let time = klatch_domain::Timestamp(time);
-        self.memory.reader.at_time(StreamId::Messages, partition, time).await
+        (0..self.0.reader.partitions(StreamId::Messages)).map(Partition)
     }
 }
 

@@ -100,7 +100,11 @@ impl Sequencer {
         if slot.inner.lock().state.is_none() {
             let state = self.deps.load_room(slot.room).await?;
             let state = state.ok_or(Rejection::RoomNotFound)?;
-            slot.inner.lock().state = Some(state);
+            // Keys that other instances used in this room: everything later is this one's own.
+            let key = Key(slot.room.bits());
+            let partition = self.deps.reader.partition_of(StreamId::Messages, key);
+            self.keys.reach(partition, state.head_offset.unwrap_or(Offset::ZERO)).await?;
+            slot.inner.lock().load(state);
         }
         let needs = Needs::of(slot);
         let found = self.deps.find(slot.room, needs).await?;

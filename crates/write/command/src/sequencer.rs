@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use klatch_domain::RoomId;
+use klatch_domain::{Rejection, RoomId};
+use klatch_ports::StreamId;
 use klatch_ports::api::ServiceError;
-use klatch_ports::log::APPEND_RECORDS_MAX;
+use klatch_ports::log::{APPEND_RECORDS_MAX, Key};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +33,8 @@ const QUEUE_MAX: usize = 100_000;
 const BATCH_MAX: usize = APPEND_RECORDS_MAX / 2;
 /// Lost races for a room's head before its wishes are refused as busy.
 const CONFLICTS_MAX: u32 = 10;
+/// How often a refusal is decided again because the room had moved on.
+const RECHECKS_MAX: u32 = 5;
 
 /// All rooms with something to do, or remembered for the next time.
 pub(crate) struct Sequencer {
@@ -57,6 +60,8 @@ pub(crate) struct SlotInner {
     /// An append is in flight, or a task reads what the queue needs.
     pub(crate) busy: bool,
     pub(crate) conflicts: u32,
+    /// How often the state was loaded: what was decided on an earlier load may be out of date.
+    pub(crate) loads: u64,
 }
 
 /// What to do next at a room.
@@ -138,11 +143,11 @@ impl Sequencer {
                     return;
                 }
                 Step::Append(decided) => {
-                    let rest = self.settle_refused(decided);
+                    let rest = self.settle_refused(slot, decided);
                     return self.append(slot, rest);
                 }
                 Step::Again(decided) => {
-                    self.settle_refused(decided);
+                    self.settle_refused(slot, decided);
                 }
             }
         }
@@ -159,7 +164,7 @@ impl Sequencer {
             return Step::Prepare;
         };
         let expected = state.head_offset;
-        let mut decided = Decided::new(slot.room, expected);
+        let mut decided = Decided::new(slot.room, expected, inner.loads);
         let mut keys = HashSet::new();
         let mut looked_at = 0;
         while looked_at < BATCH_MAX {
@@ -226,16 +231,57 @@ impl Sequencer {
     }
 
     /// Answers what will not be appended; returns the rest.
-    fn settle_refused(self: &Arc<Self>, mut decided: Decided) -> Pending {
+    fn settle_refused(self: &Arc<Self>, slot: &Arc<Slot>, mut decided: Decided) -> Pending {
         for (error, job) in decided.refused.drain(..) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            job.answer.refuse(error);
+            match error {
+                ServiceError::Rejected(rejection) => {
+                    let (this, slot, loads) = (Arc::clone(self), Arc::clone(slot), decided.loads);
+                    self.tasks.spawn(async move {
+                        this.refuse_at_head(&slot, loads, job, rejection).await;
+                    });
+                }
+                error => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    job.answer.refuse(error);
+                }
+            }
         }
         for (known, job) in decided.repeated.drain(..) {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.repeat(known, job);
         }
         decided.into_pending()
+    }
+
+    /// Refuses a wish, if the state it was refused on is that of the head of the log. An accepted
+    /// wish proves this by its append; a refused one has to look: another instance may have
+    /// changed the room since.
+    async fn refuse_at_head(
+        self: Arc<Self>,
+        slot: &Arc<Slot>,
+        loads: u64,
+        mut job: Job,
+        rejection: Rejection,
+    ) {
+        let head = self.deps.reader.head(StreamId::Messages, Key(slot.room.bits())).await;
+        let is_current = {
+            let mut inner = slot.inner.lock();
+            let seen = inner.state.as_ref().and_then(|state| state.head_offset);
+            // Newer than the log's end: an append of our own became durable meanwhile.
+            let current = head.is_ok_and(|head| head <= seen) && inner.loads == loads;
+            if !current && !inner.busy {
+                inner.state = None;
+            }
+            current
+        };
+        if is_current || job.rechecks >= RECHECKS_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return job.answer.refuse(rejection.into());
+        }
+        job.rechecks += 1;
+        job.facts = None;
+        slot.inner.lock().queue.push_back(job);
+        self.drive(slot);
     }
 
     /// Answers a repeated send as the first one was answered.
@@ -284,6 +330,12 @@ impl Slot {
 }
 
 impl SlotInner {
+    /// Takes a state that was read at the head of the log.
+    pub(crate) fn load(&mut self, state: RoomState) {
+        self.state = Some(state);
+        self.loads += 1;
+    }
+
     fn is_idle(&self) -> bool {
         !self.busy && self.queue.is_empty()
     }

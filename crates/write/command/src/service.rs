@@ -87,14 +87,15 @@ impl CommandService {
     pub fn new(deps: Deps, tasks: TaskTracker) -> Self {
         let deps = Arc::new(deps);
         let (index, reader) = (Arc::clone(&deps.key_index), Arc::clone(&deps.reader));
-        let keys = Arc::new(KeyMemory::new(index, reader));
+        let clock = Arc::clone(&deps.clock);
+        let keys = Arc::new(KeyMemory::new(index, reader, clock));
         let sequencer = Arc::new(Sequencer::new(Arc::clone(&deps), Arc::clone(&keys), tasks));
         Self { deps, sequencer, keys, importing: Arc::new(tokio::sync::Semaphore::new(1)) }
     }
 
     /// What keeps the key index up to the log: catch it up before serving, then run it.
     pub fn key_feeder(&self) -> KeyFeeder {
-        KeyFeeder::new(Arc::clone(&self.keys), Arc::clone(&self.deps))
+        KeyFeeder::new(Arc::clone(&self.keys))
     }
 
     async fn change(&self, actor: Actor, room: RoomId, wish: Wish) -> ServiceResult<Changed> {

@@ -18,6 +18,8 @@ pub(crate) struct Job {
     pub(crate) facts: Option<Facts>,
     /// Key of the person whose words are in the wish, once it was looked up.
     pub(crate) cipher: Option<Arc<PersonCipher>>,
+    /// How often it was refused on a state that turned out to be old.
+    pub(crate) rechecks: u32,
     pub(crate) answer: Answer,
 }
 
@@ -72,7 +74,7 @@ pub(crate) enum Answer {
 
 impl Job {
     pub(crate) fn new(actor: Actor, wish: Wish, answer: Answer) -> Self {
-        Self { actor, wish, facts: None, cipher: None, answer }
+        Self { actor, wish, facts: None, cipher: None, rechecks: 0, answer }
     }
 
     /// The sender's own key for this wish, hashed.

@@ -1,0 +1,8 @@
+//! The command role on the in-memory adapters and the real workers.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod idempotency;
+mod members;
+mod order;
+mod rooms;
+mod world;
