@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-/** `KLATCH_CHROMIUM`, else what is installed; playwright-core brings no browser of its own. */
+/** `CHROMIUM`, else what is installed; playwright-core brings no browser of its own. */
 const BROWSER =
-  process.env.KLATCH_CHROMIUM ??
+  process.env.CHROMIUM ??
   ['chromium', 'chromium-browser', 'google-chrome']
     .map((name) => `/usr/bin/${name}`)
     .find((path) => existsSync(path)) ??

@@ -71,7 +71,7 @@ describe('markdown', () => {
       const source = piece.repeat(40_000 / piece.length);
       const started = performance.now();
       parseMarkdown(source);
-      expect(performance.now() - started).toBeLessThan(1_000);
+      expect(performance.now() - started).toBeLessThan(2_000);
     }
   });
 
