@@ -17,6 +17,7 @@ export interface MessageEvent extends TimelineEvent {
   content: string;
   contentType: string;
   replyTo: MessageId | null;
+  threadId: MessageId | null;
   createdAt: string;
   clientMessageId?: string;
 }
@@ -251,6 +252,7 @@ function parseMessage(place: TimelineEvent, p: Fields): MessageEvent | null {
     content: text(p, 'content') ?? '',
     contentType: text(p, 'contentType') ?? 'text',
     replyTo: text(p, 'replyTo') ?? null,
+    threadId: text(p, 'threadId') ?? null,
     createdAt: text(p, 'createdAt') ?? '',
   };
   const clientMessageId = text(p, 'clientMessageId');

@@ -56,6 +56,7 @@ export interface Message {
   content: string;
   contentType: string;
   replyTo: MessageId | null;
+  threadId?: MessageId | null;
   createdAt: string;
   editedAt: string | null;
   deletedAt: string | null;

@@ -119,6 +119,29 @@ describe('live events', () => {
     expect(state().rooms.r?.lastOrdinal).toBe(4);
   });
 
+  it('many events at once are told to the views once', async () => {
+    await open();
+    let told = 0;
+    client.store.subscribe(() => {
+      told += 1;
+    });
+    for (let seq = 4; seq <= 300; seq += 1) server.socket.say('message', event(message('r', seq)));
+    expect(seqs('r')).toHaveLength(300);
+    expect(told).toBe(0);
+    await clock.advance(20);
+    expect(told).toBe(1);
+  });
+
+  it('a reply in a thread alone takes its seq and is not shown', async () => {
+    await open();
+    const reply = { ordinal: null, threadId: idOf(2) };
+    server.socket.say('message', event(message('r', 4, reply)));
+    server.socket.say('message', event(message('r', 5)));
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 5]);
+    expect(state().timelines.r?.headSeen).toBe(5);
+  });
+
   it('an unread message in another room is counted once', async () => {
     server.rooms.push(room('s', { headSeq: 1, lastOrdinal: 1 }));
     await open();

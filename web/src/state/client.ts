@@ -19,7 +19,7 @@ const HINT_DELAY_MS = 1_000;
 const SAVE_DELAY_MS = 1_000;
 
 export class Client {
-  readonly store = new Store();
+  readonly store: Store;
   readonly people: People;
   readonly history: History;
   readonly rooms: Rooms;
@@ -31,6 +31,7 @@ export class Client {
   readonly #later = new Map<string, () => void>();
 
   constructor(transport: Transport, env: Environment) {
+    this.store = new Store(env.after);
     this.core = new Core(this.store, transport.api, env);
     const position = () => this.#live.position;
     this.#live = new Live(transport, env, {
@@ -87,13 +88,13 @@ export class Client {
 
   #onFrame(frame: ServerFrame): void {
     if (frame.type === 'room-hint') {
-      this.store.dispatch({ type: 'hint', hint: frame });
+      this.store.dispatchSoon({ type: 'hint', hint: frame });
       return this.#soon(`hint ${frame.roomId}`, HINT_DELAY_MS, () =>
         this.#mendHinted(frame.roomId),
       );
     }
     if (!('seq' in frame)) return;
-    this.store.dispatch({ type: 'event', event: frame });
+    this.store.dispatchSoon({ type: 'event', event: frame });
     this.#learnFrom(frame);
     if (this.#live.isLive) this.#mend(frame.roomId);
   }

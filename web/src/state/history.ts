@@ -52,7 +52,7 @@ export class History {
     return this.#once(`older ${roomId}`, async () => {
       this.#core.store.dispatch({ type: 'history/loading', roomId, older: true });
       try {
-        const before = this.#timeline(roomId)?.items[0]?.seq ?? 1;
+        const before = this.#timeline(roomId)?.from ?? 1;
         const page = await this.#read(roomId, { before, limit });
         this.#merge(roomId, page, 'older');
       } catch (error) {
@@ -89,9 +89,9 @@ export class History {
     if (seq === null) return false;
     for (let pages = 0; pages < SEEK_PAGES; pages += 1) {
       const timeline = this.#timeline(roomId);
-      const oldest = timeline?.items[0]?.seq;
-      if (timeline?.items.some((m) => m.messageId === messageId)) return true;
-      if (oldest === undefined || oldest <= seq || timeline?.atStart) return false;
+      if (!timeline) return false;
+      if (timeline.items.some((m) => m.messageId === messageId)) return true;
+      if (timeline.from <= seq || timeline.atStart) return false;
       await this.loadOlder(roomId, BIG_PAGE);
       if (this.#timeline(roomId)?.older === 'failed') return false;
     }
@@ -143,8 +143,7 @@ export class History {
 
   /** Reads again what was loaded before, for edits and deletes that were missed. */
   async #refreshWindow(roomId: RoomId, timeline: Timeline): Promise<void> {
-    const oldest = timeline.items[0]?.seq;
-    if (oldest === undefined) return;
+    const oldest = timeline.from;
     let before = timeline.headSeen + 1;
     while (before > oldest) {
       const page = await this.#read(roomId, { before, limit: BIG_PAGE });

@@ -42,6 +42,8 @@ export interface Change {
 export interface Timeline {
   /** Ascending by seq, without repetition; one unbroken stretch of history up to the newest. */
   items: readonly Entry[];
+  /** The oldest seq that was read; history before it is not loaded. */
+  from: number;
   /** Every event up to this seq is part of `items` (or concerns none of them). */
   headSeen: number;
   /** Seqs seen beyond `headSeen` + 1: while there are any, something is missing between. */
@@ -134,6 +136,7 @@ export const INITIAL: State = {
 
 export const EMPTY_TIMELINE: Timeline = {
   items: [],
+  from: 0,
   headSeen: 0,
   ahead: [],
   status: 'loading',

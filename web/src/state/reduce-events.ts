@@ -12,7 +12,7 @@ import type {
 import { later } from '../protocol/position';
 import type { Room, RoomId } from '../protocol/types';
 import type { State, Timeline } from './model';
-import { applyDelete, applyEdit, insert, markSeen, messageOf } from './timeline';
+import { applyDelete, applyEdit, inMainHistory, insert, markSeen, messageOf } from './timeline';
 
 export function reduceEvent(state: State, event: RoomTimelineEvent): State {
   const fresh = event.seq > (state.rooms[event.roomId]?.headSeq ?? 0);
@@ -47,8 +47,9 @@ function applyMessage(state: State, event: MessageEvent): State {
   const sent = own ? event.clientMessageId : undefined;
   const key = sent ?? event.messageId;
   let next = patchTimeline(state, event.roomId, (timeline) => {
-    const items = insert(timeline.items, messageOf(event), key);
-    return { ...timeline, items };
+    const message = messageOf(event);
+    if (!inMainHistory(message)) return timeline;
+    return { ...timeline, items: insert(timeline.items, message, key) };
   });
   if (sent !== undefined) {
     next = { ...next, outbox: next.outbox.filter((o) => o.clientMessageId !== sent) };

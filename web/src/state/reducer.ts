@@ -4,7 +4,7 @@ import type { Message, Room, RoomId } from '../protocol/types';
 import type { Action, OfType } from './actions';
 import { EMPTY_TIMELINE, INITIAL, type State, type Timeline } from './model';
 import { markRead, newest, patchTimeline, reduceEvent, reduceHint } from './reduce-events';
-import { cover, entryAt, insert, merge } from './timeline';
+import { cover, entryAt, inMainHistory, insert, merge } from './timeline';
 
 export function reduce(state: State, action: Action): State {
   switch (action.type) {
@@ -193,10 +193,12 @@ function historyLoaded(state: State, action: OfType<'history/loaded'>): State {
   const old = state.timelines[action.roomId] ?? EMPTY_TIMELINE;
   const newest = action.messages.reduce((max, m) => Math.max(max, m.seq), 0);
   const base = action.place === 'replace' ? onlyBeyond(old, newest) : old;
-  const items = merge(base.items, action.messages);
+  const items = merge(base.items, action.messages.filter(inMainHistory));
   const next: Timeline = { ...base, items, status: 'ready' };
   if (action.place !== 'newer') {
     next.atStart = action.atStart;
+    const seqs = action.messages.map((m) => m.seq);
+    next.from = action.atStart ? 0 : Math.min(base.from || Infinity, ...seqs);
     next.older = 'idle';
   }
   const timeline = action.place === 'older' ? next : cover(next, newest);
@@ -207,6 +209,7 @@ function historyLoaded(state: State, action: OfType<'history/loaded'>): State {
 function onlyBeyond(timeline: Timeline, seq: number): Timeline {
   return {
     ...timeline,
+    from: 0,
     items: timeline.items.filter((entry) => entry.seq > seq),
     headSeen: timeline.headSeen > seq ? timeline.headSeen : 0,
     ahead: timeline.ahead.filter((s) => s > seq),

@@ -29,6 +29,11 @@ function newerState(old: Entry, next: Message): Entry {
   return stale || missesEdit ? old : { ...next, key: old.key };
 }
 
+/** A reply that lives in its thread alone has a seq here and no place. */
+export function inMainHistory(message: Message): boolean {
+  return !message.threadId || message.ordinal !== null;
+}
+
 /** Adds messages in any order; `keyOf` names those shown before under another key. */
 export function merge(
   items: readonly Entry[],
@@ -74,7 +79,7 @@ export function cover(timeline: Timeline, seq: number): Timeline {
 /** The event's message as history would tell it. */
 export function messageOf(event: MessageEvent): Message {
   const { messageId, roomId, seq, ordinal, senderId, content, contentType } = event;
-  const { replyTo, createdAt } = event;
+  const { replyTo, threadId, createdAt } = event;
   const fresh = { editedAt: null, deletedAt: null };
   return {
     messageId,
@@ -85,6 +90,7 @@ export function messageOf(event: MessageEvent): Message {
     content,
     contentType,
     replyTo,
+    threadId,
     createdAt,
     ...fresh,
   };
