@@ -6,9 +6,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::http::Http;
+
 /// The issuer's name in its tokens.
 const ISSUER: &str = "klatch-bench";
-/// The administrator that the server is started with.
+/// The user name of the administrator that imports.
 const ADMIN: &str = "bench-admin";
 /// Longer than any run.
 const LIFETIME_S: u64 = 4 * 3600;
@@ -28,12 +30,31 @@ impl Issuer {
         Self { secret, issued_at: unix_seconds }
     }
 
-    /// What the server's environment must hold to trust this issuer.
+    /// What the server's environment must hold to trust this issuer, and to make this
+    /// administrator.
     pub(crate) fn server_environment(&self) -> Vec<(String, String)> {
-        [("NAME", ISSUER), ("ALGORITHM", "HS256"), ("SECRET", &self.secret)]
-            .into_iter()
-            .map(|(key, value)| (format!("KLATCH_AUTH__ISSUER__0__{key}"), value.to_owned()))
-            .collect()
+        let issuers = format!(r#"[{{name="{ISSUER}", secret="{}"}}]"#, self.secret);
+        [("KLATCH_AUTH__ISSUERS", issuers), ("KLATCH_AUTH__SETUP_TOKEN", self.secret.clone())]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into()
+    }
+
+    /// Registers the administrator at a server that has none.
+    ///
+    /// # Errors
+    /// The server has one, or did not get [`Issuer::server_environment`].
+    pub(crate) fn make_admin(&self, http: &mut Http) -> Result<()> {
+        let wish = serde_json::json!({
+            "username": ADMIN,
+            "email": format!("{ADMIN}@example.org"),
+            "password": self.secret,
+            "setupToken": self.secret,
+        });
+        let headers = [("Content-Type", "application/json")];
+        let body = wish.to_string();
+        let answer = http.request("POST", "/api/v1/auth/register", &headers, body.as_bytes())?;
+        answer.success().context("making the administrator")?;
+        Ok(())
     }
 
     /// An issuer whose secret a running server knows already.
@@ -41,10 +62,7 @@ impl Issuer {
         Self { secret: secret.to_owned(), issued_at: unix_seconds }
     }
 
-    /// A token that may import.
-    ///
-    /// # Errors
-    /// The server has no such administrator.
+    /// A token of the administrator.
     pub(crate) fn admin_token(&self) -> Result<String> {
         self.token(ADMIN)
     }

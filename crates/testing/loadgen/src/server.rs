@@ -84,6 +84,7 @@ impl Server {
                 std::fs::create_dir_all(directory)
                     .with_context(|| format!("making {}", directory.display()))?;
                 server.spawn()?;
+                server.issuer.make_admin(&mut Http::connect(server.address, None)?)?;
             }
         }
         Ok(server)

@@ -63,6 +63,8 @@ impl Import {
             .request("POST", "/api/v1/admin/import", &headers, self.lines.as_bytes())?
             .json()
             .context("the import")?;
+        let refused = answer.get("refused").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        ensure!(refused == 0, "the import refused lines: {}", short(&answer));
         let none =
             answer.get("errors").and_then(|errors| errors.as_array()).is_none_or(Vec::is_empty);
         ensure!(none, "the import refused lines: {}", short(&answer));
