@@ -7,3 +7,6 @@ mod engine;
 pub mod key_index;
 pub mod keys;
 pub mod stores;
+
+pub use klatch_log as log;
+pub use klatch_log::disk;

@@ -32,8 +32,8 @@ const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
 const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit"];
 
 /// The whole truth about arrows between crates. No role knows another role (the gateway holds the
-/// auth role's types because it checks every request's token), no engine another engine, and no
-/// engine a role or the protocol.
+/// auth role's types because it checks every request's token), no engine another engine (the
+/// embedded one shows the log, which is a crate of its own), and no engine a role or the protocol.
 const TABLE: &[Arrows] = &[
     row("crates/core/domain", "klatch-domain", &[], &[]),
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
@@ -52,7 +52,13 @@ const TABLE: &[Arrows] = &[
     row("crates/react/workers", "klatch-workers", REACTOR, ON_MEMORY),
     row("crates/read/query", "klatch-query", CORE, ON_MEMORY),
     row("crates/adapters/memory", "klatch-memory", PORTS, SUITES),
-    row("crates/adapters/embedded", "klatch-embedded", PORTS, SUITES),
+    row(
+        "crates/adapters/embedded",
+        "klatch-embedded",
+        &["klatch-domain", "klatch-log", "klatch-ports"],
+        SUITES,
+    ),
+    row("crates/adapters/log", "klatch-log", PORTS, SUITES),
     row(
         "crates/node",
         "klatch",

@@ -1,0 +1,35 @@
+//! What the disk says, in the words of the port.
+
+use std::io;
+
+use klatch_ports::{ErrorKind, PortError};
+
+const ENGINE: &str = "embedded log";
+
+pub(super) fn port(kind: ErrorKind, operation: &'static str) -> PortError {
+    PortError::new(kind, ENGINE, operation)
+}
+
+pub(super) fn misconfigured(operation: &'static str, why: impl Into<String>) -> PortError {
+    port(ErrorKind::Misconfigured, operation).because(why.into())
+}
+
+pub(super) fn corrupt(operation: &'static str, why: impl Into<String>) -> PortError {
+    port(ErrorKind::Corrupt, operation).because(why.into())
+}
+
+/// For `map_err`.
+pub(super) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> PortError {
+    move |error| {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            io::ErrorKind::InvalidData => ErrorKind::Corrupt,
+            _ => ErrorKind::Unavailable,
+        };
+        port(kind, operation).because(error)
+    }
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,221 @@
+//! Owns the embedded event log: files of its own, one order for all streams, one sync for many.
+//! Must not contain: what a record means, another engine, or file access outside `disk`.
+//!
+//! Every record has an offset in one dense count over all streams, which is its place in each
+//! stream that shows it. What was appended at the same time is written and synced together, as a
+//! batch; batches lie one after another in segments. Readers see only what is synced.
+//!
+//! - `log/<first offset>.seg` a segment (`segment`, `batch`: the bytes), the newest is written to
+//! - `log/<first offset>.idx` beside each older one: where batches lie and the newest record of
+//!   each key (`index`, `table`); `.heads`: the same of many segments. All can be made again.
+//! - `log/epoch`, `log/lock`, `log/spare`; `consumers/<name>`: places of durable consumers
+//!
+//! Threads: `klatch-log-write` writes and syncs (`writer`), `klatch-log-done` tells what became of
+//! appends, `klatch-log-fill` keeps zeros ahead of the end (`space`), `klatch-log-tend` writes
+//! indexes and places (`tend`). Opening (`recover`) cuts a torn end and refuses damage.
+#![warn(missing_docs)]
+
+mod batch;
+mod config;
+mod consumer;
+pub mod disk;
+mod epoch;
+mod error;
+mod heads;
+mod index;
+mod port;
+mod progress;
+mod queue;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod space;
+mod stats;
+mod table;
+mod tail;
+mod tend;
+mod threads;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use klatch_domain::{Clock, Entropy};
+use klatch_ports::{Epoch, Offset, PortResult};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::disk::{Disk, DiskLock};
+use consumer::Consumers;
+use heads::Heads;
+use queue::Queue;
+use reader::Reader;
+use recover::{recover, take_lock};
+use segment::{Segments, index_path, segment_path};
+use space::{Space, remove_if_there};
+use stats::Stats;
+use tail::Tail;
+use threads::Threads;
+
+pub use config::LogConfig;
+pub use epoch::bump_epoch;
+pub use stats::{LogStats, SYNC_BUCKETS_US};
+
+/// The log of one data directory. Dropping the last handle closes it.
+pub struct EmbeddedLog {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+/// What the threads and the readers of a log share.
+struct Shared {
+    disk: Arc<dyn Disk>,
+    config: LogConfig,
+    clock: Arc<dyn Clock>,
+    epoch: Epoch,
+    queue: Queue,
+    segments: Segments,
+    heads: Heads,
+    tail: Tail,
+    reader: Reader,
+    space: Space,
+    consumers: Consumers,
+    stats: Stats,
+    /// Offset of the last record that readers may see.
+    durable: AtomicU64,
+    /// Changes after `durable` did.
+    moved: watch::Sender<()>,
+    /// Why the log is of no more use.
+    fatal: watch::Sender<Option<Arc<str>>>,
+}
+
+impl EmbeddedLog {
+    /// Opens the log on `disk`, or makes an empty one. Blocks; a log of any size takes the time to
+    /// read its newest segment.
+    ///
+    /// # Errors
+    /// `Corrupt` names the damaged place, and nothing was changed; `Unavailable` when another
+    /// process has the directory; `Full` when there is no space for a first segment;
+    /// `Misconfigured`.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> PortResult<Arc<Self>> {
+        config.validate()?;
+        let lock = take_lock(&*disk)?;
+        let recovered = recover(&*disk, &config, entropy)?;
+        let start = recovered.start;
+        let consumers =
+            Consumers::load(&*disk, start.last, clock.now()).map_err(error::io("open"))?;
+        let file = Arc::clone(&recovered.segments.active().file);
+        let shared = Arc::new(Shared {
+            epoch: recovered.epoch,
+            queue: Queue::default(),
+            segments: recovered.segments,
+            heads: recovered.heads,
+            tail: Tail::new(config.tail_bytes),
+            reader: Reader::new(Arc::clone(&disk), config.read_cache_bytes),
+            space: Space::new(file, start.filled, config.reserve_bytes, config.space_interval),
+            consumers,
+            stats: Stats::default(),
+            durable: AtomicU64::new(start.last),
+            moved: watch::Sender::new(()),
+            fatal: watch::Sender::new(None),
+            disk,
+            config,
+            clock,
+        });
+        let threads = Threads::start(&shared, start).map_err(error::io("open"))?;
+        let (threads, lock) = (Mutex::new(Some(threads)), Mutex::new(Some(lock)));
+        Ok(Arc::new(Self { shared, threads, lock }))
+    }
+
+    /// Serves what is queued, marks the end, saves the places of consumers and lets go of the
+    /// directory. Blocks until then; later appends are refused as closed. Reading still works.
+    pub fn close(&self) {
+        let Some(threads) = self.threads.lock().take() else { return };
+        self.shared.queue.close();
+        threads.join(&self.shared);
+        if self.shared.fatal.borrow().is_none() {
+            self.shared.consumers.save_durably(&*self.shared.disk);
+        }
+        *self.lock.lock() = None;
+    }
+
+    /// Tells when the disk failed, and how. The log then takes nothing more: the process should
+    /// end, or drop the log and open it again from what is on the disk.
+    pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.fatal.subscribe()
+    }
+
+    /// What the log did since it was opened.
+    pub fn stats(&self) -> LogStats {
+        self.shared.stats.snapshot(self.shared.queue.bytes())
+    }
+
+    /// Removes the oldest segments as long as they hold nothing from `offset` on; where the log
+    /// begins then. Blocks. The segment that is written to always stays.
+    ///
+    /// # Errors
+    /// What the disk says; what was to be removed is not shown any more all the same.
+    pub fn forget_before(&self, offset: Offset) -> PortResult<Offset> {
+        let shared = &self.shared;
+        let gone = shared.segments.forget_before(offset.0);
+        let forgotten = shared.segments.first() - 1;
+        let merged = shared.heads.forget(forgotten);
+        let remove = || {
+            for segment in &gone {
+                // Oldest first: what a crash leaves is still without gaps.
+                shared.disk.remove(&segment_path(segment.base))?;
+                remove_if_there(&*shared.disk, &index_path(segment.base))?;
+                shared.disk.sync_dir(segment::DIR)?;
+            }
+            for file in &merged {
+                remove_if_there(&*shared.disk, file)?;
+            }
+            io::Result::Ok(())
+        };
+        remove().map_err(error::io("forget"))?;
+        Ok(Offset(forgotten))
+    }
+}
+
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for EmbeddedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedLog")
+            .field("epoch", &self.shared.epoch)
+            .field("end", &self.shared.end())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("end", &self.end()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Offset of the last durable record.
+    fn end(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// The disk failed: nothing that was written since the last sync can be trusted.
+    fn poison(&self, error: &io::Error) {
+        tracing::error!("the disk of the log failed, nothing more is appended: {error}");
+        self.fatal.send_replace(Some(error.to_string().into()));
+    }
+}
