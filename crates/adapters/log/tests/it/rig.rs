@@ -1,0 +1,64 @@
+//! A log over a simulated disk, small enough that a few hundred records roll many segments.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klatch_log::disk::Disk;
+use klatch_log::{EmbeddedLog, LogConfig};
+use klatch_ports::log::{LogReader, Record};
+use klatch_ports::{Offset, Partition, PortResult, StreamId};
+use klatch_testkit::{ManualClock, SeededEntropy};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// Segments of a few batches, and times that a test can wait for.
+pub(crate) fn small() -> LogConfig {
+    LogConfig {
+        segment_bytes: 16 * 1024,
+        batch_bytes: 4 * 1024,
+        tail_bytes: 8 * 1024,
+        read_cache_bytes: 64 * 1024,
+        fill_bytes_min: 4 * 1024,
+        fill_bytes_max: 8 * 1024,
+        reserve_bytes: 0,
+        space_interval: Duration::from_millis(20),
+        idle_mark: Duration::from_millis(5),
+        consumer_save: Duration::from_millis(20),
+        ..LogConfig::default()
+    }
+}
+
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    config: LogConfig,
+    clock: &ManualClock,
+) -> PortResult<Arc<EmbeddedLog>> {
+    EmbeddedLog::open(disk, config, Arc::new(clock.clone()), &SeededEntropy::new(1))
+}
+
+/// Everything that `stream` shows.
+pub(crate) async fn all(log: &EmbeddedLog, stream: StreamId) -> Vec<Record> {
+    let (mut records, mut after) = (Vec::new(), Offset::ZERO);
+    loop {
+        let batch = log.read(stream, Partition(0), after, 100).await.expect("read");
+        if batch.through == after {
+            return records;
+        }
+        after = batch.through;
+        records.extend(batch.records);
+    }
+}
+
+/// Numbers from a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Dice(SmallRng);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SmallRng::seed_from_u64(seed))
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0.random_range(0..limit)
+    }
+}
