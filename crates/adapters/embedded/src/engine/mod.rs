@@ -8,8 +8,9 @@ mod journal;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::Database;
+use fjall::{Database, Keyspace};
 use klatch_ports::{ErrorKind, PortError, PortResult};
 
 const ENGINE: &str = "fjall";
@@ -53,6 +54,40 @@ pub(crate) fn open(dir: &Path, sizes: Sizes, tail: Tail) -> PortResult<Database>
             start(dir, sizes).map_err(failed("opening"))
         }
         other => other.map_err(failed("opening")),
+    }
+}
+
+/// Bounds the rows a keyspace holds in memory during a burst.
+///
+/// fjall asks its worker to set a full buffer aside, and while the worker merges tables nobody
+/// does: the buffer grows, to hundreds of megabytes when millions of rows are imported. Here the
+/// writer itself sets it aside, and fjall makes writers wait when four are.
+pub(crate) struct Buffer {
+    limit: u64,
+    written: AtomicU64,
+}
+
+impl Buffer {
+    /// For a keyspace with buffers of `limit` bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit, written: AtomicU64::new(0) }
+    }
+
+    /// What fjall's own limit is to be: not reached before this one.
+    pub(crate) fn fallback(&self) -> u64 {
+        2 * self.limit
+    }
+
+    /// Counts a batch of so many rows and bytes that was just committed; one caller at a time.
+    pub(crate) fn count(&self, keyspace: &Keyspace, rows: usize, bytes: usize) -> PortResult<()> {
+        // What fjall keeps beside each row.
+        let total = u64::try_from(64 * rows + bytes).unwrap_or(u64::MAX);
+        let before = self.written.fetch_add(total, Ordering::Relaxed);
+        if before.saturating_add(total) > self.limit {
+            self.written.store(0, Ordering::Relaxed);
+            keyspace.rotate_memtable().map_err(failed("setting a buffer aside"))?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@
 //! **What blocks.** Commits may wait for fjall to write tables, and run on tokio's blocking
 //! threads; so do scans over a whole room's members. Everything else is read in place: one row
 //! costs some microseconds, a page of history some tens, and handing them over would cost more
-//! than that. The price: while fjall records that a table was written (a few times per 16 MiB of
+//! than that. The price: while fjall records that a table was written (about twice per 8 MiB of
 //! rows) it syncs five small files under the lock that every read takes, so a read may then wait
 //! for those syncs, and the worker thread it runs on with it.
 
@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 pub use messages::MessageStore;
 pub use metadata::MetadataStore;
 
-use crate::engine::{self, Sizes, Tail};
+use crate::engine::{self, Buffer, Sizes, Tail};
 use progress::Progress;
 
 /// Sizes of the read models; the defaults suit a server of one or two cores.
@@ -40,8 +40,8 @@ use progress::Progress;
 pub struct StoresConfig {
     /// Bytes of decoded blocks kept in memory; taken as they are needed.
     pub cache_bytes: u64,
-    /// Bytes of new message rows kept in memory before they go to a table; a few times as much
-    /// during bursts.
+    /// Bytes of new message rows kept in memory before they go to a table; up to five times as
+    /// much during bursts, and about half of that again for what fjall keeps beside.
     pub message_buffer_bytes: u64,
     /// The same for metadata.
     pub metadata_buffer_bytes: u64,
@@ -56,8 +56,8 @@ const MIB: u64 = 1 << 20;
 impl Default for StoresConfig {
     fn default() -> Self {
         Self {
-            cache_bytes: 32 * MIB,
-            message_buffer_bytes: 16 * MIB,
+            cache_bytes: 16 * MIB,
+            message_buffer_bytes: 8 * MIB,
             metadata_buffer_bytes: 8 * MIB,
             journal_bytes: 128 * MIB,
             open_files: 256,
@@ -104,7 +104,7 @@ impl Stores {
 struct Rows {
     database: Database,
     name: &'static str,
-    buffer_bytes: u64,
+    buffer: Buffer,
     keyspace: RwLock<Keyspace>,
     /// Held while committing or wiping: one writer at a time.
     writing: Mutex<()>,
@@ -119,16 +119,10 @@ impl std::fmt::Debug for Rows {
 
 impl Rows {
     fn open(database: Database, name: &'static str, buffer_bytes: u64) -> PortResult<Self> {
-        let keyspace = keyspace(&database, name, buffer_bytes)?;
+        let buffer = Buffer::new(buffer_bytes);
+        let keyspace = RwLock::new(keyspace(&database, name, &buffer)?);
         let (writing, progress) = (Mutex::default(), Progress::default());
-        let rows = Self {
-            database,
-            name,
-            buffer_bytes,
-            keyspace: RwLock::new(keyspace),
-            writing,
-            progress,
-        };
+        let rows = Self { database, name, buffer, keyspace, writing, progress };
         for entry in rows.view().prefix(&[layout::POSITION]) {
             let (key, value) = entry.into_inner().map_err(engine::failed("opening"))?;
             rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);
@@ -147,16 +141,16 @@ impl Rows {
         let mut current = self.keyspace.write();
         let failed = engine::failed("wiping");
         self.database.delete_keyspace(current.clone()).map_err(&failed)?;
-        *current = keyspace(&self.database, self.name, self.buffer_bytes)?;
+        *current = keyspace(&self.database, self.name, &self.buffer)?;
         self.progress.clear();
         Ok(())
     }
 }
 
-fn keyspace(database: &Database, name: &str, buffer_bytes: u64) -> PortResult<Keyspace> {
+fn keyspace(database: &Database, name: &str, buffer: &Buffer) -> PortResult<Keyspace> {
     let options = || {
         KeyspaceCreateOptions::default()
-            .max_memtable_size(buffer_bytes)
+            .max_memtable_size(buffer.fallback())
             // Rows are mostly ciphertext: compressing them costs time and saves nothing.
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
             .data_block_size_policy(BlockSizePolicy::all(8 * 1024))

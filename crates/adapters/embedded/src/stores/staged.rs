@@ -11,18 +11,21 @@ use crate::engine;
 #[derive(Default)]
 pub(super) struct Staged {
     rows: Vec<(UserKey, Option<UserValue>)>,
+    bytes: usize,
 }
 
 impl Staged {
     pub(super) fn with_capacity(rows: usize) -> Self {
-        Self { rows: Vec::with_capacity(rows) }
+        Self { rows: Vec::with_capacity(rows), bytes: 0 }
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes += key.len() + value.len();
         self.rows.push((Slice::from(key), Some(Slice::from(value))));
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) {
+        self.bytes += key.len();
         self.rows.push((Slice::from(key), None));
     }
 
@@ -38,10 +41,10 @@ impl Staged {
         // buffer faster.
         self.rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         let keyspace = rows.keyspace.read().clone();
-        let mut batch =
-            fjall::OwnedWriteBatch::with_capacity(rows.database.clone(), self.rows.len())
-                // Handed to the system, not synced: what is lost is replayed.
-                .durability(Some(fjall::PersistMode::Buffer));
+        let count = self.rows.len();
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(rows.database.clone(), count)
+            // Handed to the system, not synced: what is lost is replayed.
+            .durability(Some(fjall::PersistMode::Buffer));
         let mut staged = self.rows.into_iter().peekable();
         while let Some((key, value)) = staged.next() {
             if staged.peek().is_some_and(|(next, _)| *next == key) {
@@ -54,7 +57,7 @@ impl Staged {
         }
         batch.commit().map_err(engine::failed("committing"))?;
         rows.progress.committed(partition, applied);
-        Ok(())
+        rows.buffer.count(&keyspace, count, self.bytes)
     }
 }
 
