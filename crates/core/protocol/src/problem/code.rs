@@ -75,6 +75,9 @@ codes! {
     /// A change by cookie needs the header `X-Klatch-CSRF` with the value of the cookie
     /// `klatch_csrf`, and must come from a page of this server.
     CsrfFailed = 403 "csrf_failed" "The request is not known to come from our page";
+    /// A WebSocket opened by cookie must come from a page of this server, or of an origin it was
+    /// told to allow.
+    OriginNotAllowed = 403 "origin_not_allowed" "The page's origin is not allowed";
     /// You see the room but may not do this in it.
     Forbidden = 403 "forbidden" "You may not do this";
     /// Only an administrator of the server may do this.
@@ -144,6 +147,8 @@ codes! {
     IdempotencyMismatch = 422 "idempotency_mismatch" "The key was used for another request";
     /// An import line names a user, room or message that no line before it brought.
     UnknownReference = 422 "unknown_reference" "It refers to something unknown";
+    /// This address speaks WebSocket, version 13: the request must ask for the upgrade.
+    UpgradeRequired = 426 "upgrade_required" "A WebSocket request is needed";
     /// Too many failures to sign in. Wait as long as `Retry-After` says.
     LockedOut = 429 "locked_out" "Too many attempts";
     /// Too many requests of this kind. Wait as long as `Retry-After` says.

@@ -1,8 +1,8 @@
 //! What the server sends besides events: answers and notices to one connection.
 
 use bytes::Bytes;
-use klatch_domain::MessageId;
-use klatch_domain::{ConnectionId, UserId};
+use klatch_domain::user::Profile;
+use klatch_domain::{ConnectionId, MessageId, RoomId, Timestamp, UserId};
 use klatch_ports::Position;
 use klatch_ports::api::commands::{Changed, Sent};
 use serde::Serialize;
@@ -75,6 +75,8 @@ pub struct Hello<'a> {
     pub connection: ConnectionId,
     /// Who the token stands for.
     pub user: UserId,
+    /// Their names, if the read model knows them already.
+    pub profile: Option<&'a Profile>,
     /// How often the client should be heard, in milliseconds.
     pub heartbeat_ms: u64,
     /// Live events begin after these.
@@ -87,21 +89,29 @@ pub struct Hello<'a> {
 pub fn hello(hello: &Hello<'_>) -> Bytes {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct User {
-        user_id: String,
+    struct Person<'a> {
+        user_id: Shown<UserId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        username: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<&'a str>,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Payload {
-        connection_id: String,
-        user: User,
+    struct Payload<'a> {
+        connection_id: Shown<ConnectionId>,
+        user: Person<'a>,
         heartbeat_ms: u64,
         positions: Vec<String>,
         limits: Limits,
     }
     let payload = Payload {
-        connection_id: hello.connection.to_string(),
-        user: User { user_id: hello.user.to_string() },
+        connection_id: Shown(hello.connection),
+        user: Person {
+            user_id: Shown(hello.user),
+            username: hello.profile.map(|profile| profile.username.as_str()),
+            display_name: hello.profile.map(|profile| profile.display_name.as_str()),
+        },
         heartbeat_ms: hello.heartbeat_ms,
         positions: hello.positions.iter().map(Position::to_string).collect(),
         limits: hello.limits,
@@ -115,10 +125,10 @@ pub fn sent(request_id: Option<&str>, sent: &Sent, client_key: Option<&str>) -> 
     #[serde(rename_all = "camelCase")]
     struct Payload<'a> {
         message_id: Shown<MessageId>,
-        room_id: Shown<klatch_domain::RoomId>,
+        room_id: Shown<RoomId>,
         seq: u64,
         ordinal: Option<u64>,
-        created_at: Shown<klatch_domain::Timestamp>,
+        created_at: Shown<Timestamp>,
         position: Shown<Position>,
         #[serde(skip_serializing_if = "Option::is_none")]
         client_message_id: Option<&'a str>,
@@ -144,7 +154,7 @@ pub fn changed(request_id: Option<&str>, changed: &Changed, message: MessageId) 
     #[serde(rename_all = "camelCase")]
     struct Payload {
         message_id: Shown<MessageId>,
-        room_id: Shown<klatch_domain::RoomId>,
+        room_id: Shown<RoomId>,
         seq: u64,
         position: Shown<Position>,
     }
@@ -155,6 +165,20 @@ pub fn changed(request_id: Option<&str>, changed: &Changed, message: MessageId) 
         position: Shown(changed.position),
     };
     framed(&Envelope { kind: "ack", payload, request_id })
+}
+
+/// `ack` of a new access token: it ends then.
+pub fn renewed(request_id: Option<&str>, expires_at: Timestamp) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        expires_at: Shown<Timestamp>,
+    }
+    framed(&Envelope {
+        kind: "ack",
+        payload: Payload { expires_at: Shown(expires_at) },
+        request_id,
+    })
 }
 
 /// A refusal of one request, in the words of the problem document.
