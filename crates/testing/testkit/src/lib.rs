@@ -2,8 +2,10 @@
 //! Must not contain: an engine, a role, a test, or anything that production code uses.
 #![warn(missing_docs)]
 
+mod bus;
 mod clock;
 mod entropy;
 
+pub use bus::{BusFaults, FlakyBus};
 pub use clock::ManualClock;
 pub use entropy::SeededEntropy;
