@@ -2,4 +2,23 @@
 //! Must not contain: decisions on commands, writes to any store, or a browser's other requests.
 #![warn(missing_docs)]
 
+mod config;
+mod connection;
+mod deps;
 pub mod framing;
+mod hub;
+mod membership;
+mod presence;
+mod registry;
+mod resume;
+mod role;
+mod state;
+mod stats;
+mod sweep;
+mod upgrade;
+mod words;
+
+pub use config::{RealtimeConfig, ResumeLimits};
+pub use deps::Deps;
+pub use role::{Leaving, Realtime};
+pub use stats::{Stats, StatsSnapshot};

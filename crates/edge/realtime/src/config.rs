@@ -1,0 +1,95 @@
+//! What can be set, with the defaults.
+
+use std::time::Duration;
+
+use crate::framing::FrameLimits;
+
+/// How the role behaves.
+#[derive(Clone, Debug)]
+pub struct RealtimeConfig {
+    /// What clients may send.
+    pub frames: FrameLimits,
+    /// Most bytes waiting for one connection; beyond it the connection is closed (4002).
+    pub outbox_bytes_max: usize,
+    /// Commands of one connection that may wait for their answer; at this many its socket is not
+    /// read until half of them are answered.
+    pub commands_in_flight_max: u32,
+    /// How long live events are held back after `hello` for a client that may want to resume
+    /// first. Its first frame ends it. Checked once a second.
+    pub hold: Duration,
+    /// How often a client should be heard; each is told this ± 20 %.
+    pub heartbeat: Duration,
+    /// After this much silence a connection is closed.
+    pub silence_max: Duration,
+    /// Frames that are not understood within a minute before the connection is closed (4003).
+    pub bad_frames_max: u8,
+    /// How long a closing connection may take.
+    pub close_wait: Duration,
+    /// Life of a presence key; it is renewed four times within.
+    pub presence_ttl: Duration,
+    /// How long a newcomer waits until fan-out knows of them; later the log is read instead.
+    pub presence_wait: Duration,
+    /// Without a frame from fan-out for this long, the log is read.
+    pub inbox_silence_max: Duration,
+    /// Limits of resuming by replay.
+    pub resume: ResumeLimits,
+    /// Most rooms whose connected members are remembered.
+    pub rooms_max: usize,
+    /// Origins of pages, besides this server's own, that may connect by cookie
+    /// (`https://chat.example.org`).
+    pub allowed_origins: Vec<String>,
+    /// Size of the kernel's send buffer per connection; the kernel's choice when absent.
+    pub send_buffer_bytes: Option<usize>,
+    /// Recipients from which on the writing of one batch is shared among the runtime's threads.
+    pub parallel_flush: usize,
+}
+
+/// When a resume is answered by replay rather than by a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeLimits {
+    /// Most missed events.
+    pub events: usize,
+    /// Most bytes of them.
+    pub bytes: usize,
+    /// Most records of the log between the client's position and the live one.
+    pub distance: u64,
+    /// Most resumes that read the log at the same time.
+    pub at_once: usize,
+    /// How long a resume may wait for the read model, or for this instance to reach a position.
+    pub wait: Duration,
+}
+
+impl Default for RealtimeConfig {
+    fn default() -> Self {
+        Self {
+            frames: FrameLimits::default(),
+            outbox_bytes_max: 1024 * 1024,
+            commands_in_flight_max: 64,
+            hold: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(30),
+            silence_max: Duration::from_secs(75),
+            bad_frames_max: 10,
+            close_wait: Duration::from_secs(5),
+            presence_ttl: Duration::from_mins(2),
+            presence_wait: Duration::from_secs(2),
+            inbox_silence_max: Duration::from_secs(3),
+            resume: ResumeLimits::default(),
+            rooms_max: 100_000,
+            allowed_origins: Vec::new(),
+            send_buffer_bytes: None,
+            parallel_flush: 256,
+        }
+    }
+}
+
+impl Default for ResumeLimits {
+    fn default() -> Self {
+        Self {
+            events: 1_000,
+            bytes: 8 * 1024 * 1024,
+            distance: 100_000,
+            at_once: 64,
+            wait: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! One connection: who it is, its socket, what waits for it.
+
+mod misunderstood;
+mod outbox;
+mod session;
+mod stream;
+mod talk;
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::task::AtomicWaker;
+use klatch_domain::permission::Actor;
+use klatch_domain::{ConnectionId, UserId};
+use klatch_ports::api::auth::Identity;
+use klatch_ports::{Offset, Partition, Position};
+use klatch_protocol::ws::close::CloseCode;
+use parking_lot::Mutex;
+
+use crate::framing::close_frame;
+use crate::state::Shared;
+use crate::stats::Stats;
+use crate::sweep;
+use outbox::Outbox;
+pub(crate) use outbox::Phase;
+pub(crate) use session::Session;
+pub(crate) use stream::Stream;
+
+/// A connection as everyone who may write to it holds it.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) user: UserId,
+    stream: Stream,
+    outbox: Mutex<Outbox>,
+    /// Wakes the connection's task.
+    waker: AtomicWaker,
+    identity: Mutex<Identity>,
+    /// Tick of the sweep at which the client was heard last.
+    heard: AtomicU32,
+    /// Whether a ping was sent since.
+    pinged: AtomicBool,
+    /// Commands that wait for their answer.
+    in_flight: AtomicU32,
+    /// Set at the most that may be in flight, cleared at half of it.
+    saturated: AtomicBool,
+    /// How often the client was told to be heard.
+    heartbeat_ms: u32,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({}, {:?})", self.id, self.outbox.lock().phase())
+    }
+}
+
+/// What becomes of that which waits when a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Is sent before the close frame.
+    Keep,
+    /// Is forgotten.
+    Forget,
+}
+
+/// Whether a connection still has something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Goes,
+    Ended,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: ConnectionId,
+        stream: Stream,
+        identity: Identity,
+        heartbeat_ms: u32,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            id,
+            user: identity.actor.user,
+            stream,
+            outbox: Mutex::new(Outbox::new()),
+            waker: AtomicWaker::new(),
+            identity: Mutex::new(identity),
+            heard: AtomicU32::new(shared.tick()),
+            pinged: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            saturated: AtomicBool::new(false),
+            heartbeat_ms,
+            shared,
+        }
+    }
+
+    /// Who may act through this connection now.
+    pub(crate) fn actor(&self) -> Actor {
+        self.identity.lock().actor
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.lock().clone()
+    }
+
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        *self.identity.lock() = identity;
+    }
+
+    pub(crate) fn set_actor(&self, actor: Actor) {
+        self.identity.lock().actor = actor;
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.outbox.lock().phase()
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.outbox.lock().waiting_bytes()
+    }
+
+    /// Tick at which the client was heard last.
+    pub(crate) fn heard(&self) -> u32 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self) {
+        self.heard.store(self.shared.tick(), Ordering::Relaxed);
+        self.pinged.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn heartbeat_ms(&self) -> u64 {
+        u64::from(self.heartbeat_ms)
+    }
+
+    /// Whether a ping is due after this many ticks of silence; at most one until the client is
+    /// heard again. A client that is heard as often as it was told to gets none.
+    pub(crate) fn wants_ping(&self, silent: u32) -> bool {
+        let late = u64::from(silent) * 1_000 > self.heartbeat_ms() * 5 / 4;
+        late && !self.pinged.swap(true, Ordering::Relaxed)
+    }
+
+    /// Sends a frame that is for this connection alone. Written by the connection's own task, so
+    /// that answers that come together go out together.
+    pub(crate) fn answer(&self, frame: Bytes) {
+        let pushed = {
+            let mut outbox = self.outbox.lock();
+            let first = outbox.is_empty();
+            outbox.push(frame, self.shared.config.outbox_bytes_max).map(|()| first)
+        };
+        match pushed {
+            Ok(true) => self.waker.wake(),
+            Ok(false) => {}
+            Err(outbox::Overfull) => self.close_slow(),
+        }
+    }
+
+    /// Queues a live event. True: the caller must see to it that [`Connection::flush`] is called.
+    pub(crate) fn queue_live(&self, partition: Partition, offset: Offset, frame: &Bytes) -> bool {
+        let cap = self.shared.config.outbox_bytes_max;
+        let queued = self.outbox.lock().push_live(partition, offset, frame, cap);
+        queued.unwrap_or_else(|outbox::Overfull| {
+            self.close_slow();
+            false
+        })
+    }
+
+    /// Writes what waits, as far as the socket takes it; the connection's task writes the rest.
+    pub(crate) fn flush(&self) {
+        let flushed = self.outbox.lock().flush(&self.stream);
+        match flushed {
+            Ok(true) => {}
+            Ok(false) => self.waker.wake(),
+            Err(_) => self.end(),
+        }
+    }
+
+    /// Sends `hello`; live events begin after `live_from` and are held until the client was heard.
+    pub(crate) fn open(&self, hello: Bytes, live_from: Vec<Position>) {
+        self.outbox.lock().open(hello, live_from, self.shared.tick());
+        self.waker.wake();
+    }
+
+    /// The positions of `hello`, unless live events have gone out already; they are held from here
+    /// on until [`Connection::release`].
+    pub(crate) fn begin_resume(&self) -> Option<Vec<Position>> {
+        self.outbox.lock().begin_resume()
+    }
+
+    /// Lets held events go when their time is over.
+    pub(crate) fn release_when_due(&self, tick: u32) {
+        let ticks = sweep::ticks(self.shared.config.hold);
+        if self.outbox.lock().is_held_too_long(tick, ticks) {
+            self.release(|_, _| false);
+        }
+    }
+
+    /// Queues a frame of a resume once less than half of what may wait is waiting. False: the
+    /// connection closes.
+    pub(crate) async fn answer_paced(&self, frame: Bytes) -> bool {
+        let half = self.shared.config.outbox_bytes_max / 2;
+        // Runs within the connection's task, which is polled again whenever the socket takes more.
+        poll_fn(|_| {
+            let outbox = self.outbox.lock();
+            match outbox.phase() {
+                Phase::Open if outbox.queued_bytes() > half => Poll::Pending,
+                phase => Poll::Ready(phase),
+            }
+        })
+        .await;
+        self.answer(frame);
+        self.phase() == Phase::Open
+    }
+
+    /// Lets held events go, except those that the client has seen elsewhere.
+    pub(crate) fn release(&self, passed: impl Fn(Partition, Offset) -> bool) {
+        self.outbox.lock().release(passed);
+        self.waker.wake();
+    }
+
+    /// Closes with a code; the peer has some seconds to answer.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str, waiting: Waiting) {
+        let frame = close_frame(code, reason);
+        let forget = waiting == Waiting::Forget;
+        if self.outbox.lock().close(frame, forget, self.shared.tick()) {
+            self.shared.stats.closed(code);
+            tracing::debug!(connection.id = %self.id, code = code.number(), reason, "closing");
+        }
+        self.waker.wake();
+    }
+
+    fn close_slow(&self) {
+        let reason = "too much waits to be read: resume";
+        self.close(CloseCode::SlowConsumer, reason, Waiting::Forget);
+    }
+
+    /// Ends the connection without another word.
+    pub(crate) fn end(&self) {
+        self.outbox.lock().end();
+        self.stream.shutdown();
+        self.waker.wake();
+    }
+
+    /// A command was handed on.
+    fn begin_command(&self) {
+        let count = self.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
+        if count >= self.shared.config.commands_in_flight_max {
+            self.saturated.store(true, Ordering::Release);
+        }
+    }
+
+    /// A command was answered.
+    fn end_command(&self, answer: Bytes) {
+        self.answer(answer);
+        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
+        let few = self.shared.config.commands_in_flight_max / 2;
+        if left <= few && self.saturated.swap(false, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    fn is_saturated(&self) -> bool {
+        self.saturated.load(Ordering::Acquire)
+    }
+
+    /// Writes what waits whenever the socket takes it; wakes the task when there is more to do.
+    fn poll_drain(&self, cx: &mut Context<'_>) -> Life {
+        self.waker.register(cx.waker());
+        loop {
+            match self.drain_once() {
+                Drained::Ended => return Life::Ended,
+                Drained::Nothing => return Life::Goes,
+                Drained::More => {}
+            }
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    self.end();
+                    return Life::Ended;
+                }
+                Poll::Pending => return Life::Goes,
+            }
+        }
+    }
+
+    fn drain_once(&self) -> Drained {
+        let mut outbox = self.outbox.lock();
+        let flushed: io::Result<bool> = outbox.flush(&self.stream);
+        match (flushed, outbox.phase()) {
+            (Err(_), _) | (_, Phase::Closed) | (Ok(true), Phase::Closing { both: true, .. }) => {
+                Drained::Ended
+            }
+            (Ok(true), _) => Drained::Nothing,
+            (Ok(false), _) => Drained::More,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+}
+
+enum Drained {
+    /// Something waits for the socket.
+    More,
+    /// Nothing waits.
+    Nothing,
+    /// The connection is over.
+    Ended,
+}

@@ -1,0 +1,59 @@
+//! The byte stream under a connection.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+/// What a connection reads from and writes to. Every call is for a shared reference: the task that
+/// owns the connection waits, any thread may write.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Without TLS, or with TLS ended before us.
+    Plain(TcpStream),
+}
+
+impl Stream {
+    /// One waiter at a time.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+        }
+    }
+
+    /// One waiter at a time.
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_write_ready(cx),
+        }
+    }
+
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_read(buffer),
+        }
+    }
+
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write(bytes),
+        }
+    }
+
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write_vectored(slices),
+        }
+    }
+
+    /// Ends both directions now, whoever else still holds the connection.
+    pub(crate) fn shutdown(&self) {
+        match self {
+            Self::Plain(tcp) => {
+                // It may be gone already.
+                let _ = socket2::SockRef::from(tcp).shutdown(Shutdown::Both);
+            }
+        }
+    }
+}

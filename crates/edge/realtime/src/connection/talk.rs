@@ -1,0 +1,195 @@
+//! What a client says, and what is done about it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use klatch_domain::RoomId;
+use klatch_ports::Position;
+use klatch_ports::api::ServiceResult;
+use klatch_ports::api::auth::TokenError;
+use klatch_ports::api::commands::{Changed, SendMessage, Sent};
+use klatch_protocol::problem::{Code, Problem};
+use klatch_protocol::ws::client::{ClientFrame, FrameError, Request, parse};
+use klatch_protocol::ws::close::CloseCode;
+use klatch_protocol::ws::server;
+
+use super::misunderstood::Misunderstood;
+use super::{Connection, Phase, Waiting};
+use crate::framing::{Flow, Incoming, pong_frame};
+use crate::resume::resume;
+
+type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The conversation with one client.
+pub(super) struct Talk {
+    connection: Arc<Connection>,
+    /// What must be done before the client is listened to again.
+    pending: Option<Pending>,
+    misunderstood: Misunderstood,
+    /// Whether the client has said something, so that live events need not be held any longer.
+    spoke: bool,
+}
+
+impl Talk {
+    pub(super) fn new(connection: Arc<Connection>, resume_from: Option<Vec<Position>>) -> Self {
+        let spoke = resume_from.is_some();
+        let pending = resume_from.map(|positions| {
+            let connection = Arc::clone(&connection);
+            Box::pin(resume(connection, None, positions)) as Pending
+        });
+        Self { connection, pending, misunderstood: Misunderstood::default(), spoke }
+    }
+
+    /// Ready when nothing has to be waited for.
+    pub(super) fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pending) = &mut self.pending {
+            // A resume from the address begins with `hello`.
+            if self.connection.phase() == Phase::Arriving {
+                return Poll::Pending;
+            }
+            std::task::ready!(pending.as_mut().poll(cx));
+            self.pending = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Nothing that was begun matters any more.
+    pub(super) fn give_up(&mut self) {
+        self.pending = None;
+    }
+
+    pub(super) fn take(&mut self, incoming: Incoming<'_>) -> Flow {
+        let closing = matches!(self.connection.phase(), Phase::Closing { .. });
+        match incoming {
+            Incoming::Close(code) => {
+                self.peer_closes(code);
+                return Flow::Stop;
+            }
+            _ if closing => return Flow::Go,
+            Incoming::Text(text) => self.text(text),
+            Incoming::Ping(payload) => self.connection.answer(pong_frame(payload)),
+            Incoming::Pong => {}
+        }
+        let wait = self.pending.is_some() || self.connection.is_saturated();
+        if wait { Flow::Stop } else { Flow::Go }
+    }
+
+    fn peer_closes(&mut self, code: Option<u16>) {
+        tracing::debug!(connection.id = %self.connection.id, code, "the peer closes");
+        self.connection.close(CloseCode::Normal, "", Waiting::Forget);
+        self.connection.outbox.lock().peer_closed();
+    }
+
+    fn text(&mut self, text: &str) {
+        self.connection.stats().frame_in();
+        let frame = match parse(text) {
+            Ok(frame) => frame,
+            Err(error) => return self.not_understood(&error),
+        };
+        let ClientFrame { request_id, request } = frame;
+        let first = !std::mem::replace(&mut self.spoke, true);
+        if first && !matches!(request, Request::Resume(_)) {
+            self.connection.release(|_, _| false);
+        }
+        match request {
+            Request::Ping => self.connection.answer(server::pong(request_id.as_deref())),
+            Request::Message(room, message) => self.send(request_id, room, message),
+            Request::Edit(room, message, content) => self.wait_for(|connection| async move {
+                let commands = Arc::clone(&connection.shared.deps.commands);
+                let actor = connection.actor();
+                let outcome = commands.edit_message(actor, room, message, content).await;
+                connection.answer(changed(request_id.as_deref(), outcome, message));
+            }),
+            Request::Delete(room, message) => self.wait_for(|connection| async move {
+                let commands = Arc::clone(&connection.shared.deps.commands);
+                let outcome = commands.delete_message(connection.actor(), room, message).await;
+                connection.answer(changed(request_id.as_deref(), outcome, message));
+            }),
+            Request::Resume(positions) => {
+                self.wait_for(|connection| resume(connection, request_id, positions));
+            }
+            Request::Auth(token) => self.wait_for(|connection| auth(connection, request_id, token)),
+        }
+    }
+
+    fn wait_for<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        make: impl FnOnce(Arc<Connection>) -> F,
+    ) {
+        self.pending = Some(Box::pin(make(Arc::clone(&self.connection))));
+    }
+
+    fn send(&mut self, request_id: Option<String>, room: RoomId, message: SendMessage) {
+        let connection = Arc::clone(&self.connection);
+        let key = message.client_key.clone();
+        connection.begin_command();
+        let reply = Box::new(move |outcome| {
+            let answer = sent(request_id.as_deref(), outcome, key.as_deref());
+            connection.end_command(answer);
+        });
+        let connection = &self.connection;
+        connection.shared.deps.commands.submit_message(connection.actor(), room, message, reply);
+    }
+
+    fn not_understood(&mut self, error: &FrameError) {
+        let code = Code::ALL.iter().copied().find(|code| code.as_str() == error.code);
+        let problem = Problem::new(code.unwrap_or(Code::InvalidPayload)).detail(&error.detail);
+        let connection = &self.connection;
+        connection.answer(refusal(error.request_id.as_deref(), &problem));
+        let shared = &connection.shared;
+        if self.misunderstood.one_more(shared.tick(), shared.config.bad_frames_max) {
+            let reason = "too many frames that are not understood";
+            connection.close(CloseCode::BadFrames, reason, Waiting::Keep);
+        }
+    }
+}
+
+/// Takes a new token of the same user.
+async fn auth(connection: Arc<Connection>, request_id: Option<String>, token: String) {
+    let refused = match connection.shared.deps.tokens.verify(&token).await {
+        Ok(identity) if identity.actor.user == connection.user => {
+            connection.answer(server::renewed(request_id.as_deref(), identity.expires_at));
+            connection.set_identity(identity);
+            return;
+        }
+        // The old token still holds; the client may try again.
+        Err(error @ TokenError::Unavailable) => {
+            connection.answer(refusal(request_id.as_deref(), &error.into()));
+            return;
+        }
+        Ok(_) => "the token is of another user".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    connection.close(CloseCode::AuthenticationFailed, &refused, Waiting::Keep);
+}
+
+fn sent(request_id: Option<&str>, outcome: ServiceResult<Sent>, key: Option<&str>) -> Bytes {
+    match outcome {
+        Ok(sent) => server::sent(request_id, &sent, key),
+        Err(error) => refusal(request_id, &Problem::from(&error)),
+    }
+}
+
+fn changed(
+    request_id: Option<&str>,
+    outcome: ServiceResult<Changed>,
+    message: klatch_domain::MessageId,
+) -> Bytes {
+    match outcome {
+        Ok(changed) => server::changed(request_id, &changed, message),
+        Err(error) => refusal(request_id, &Problem::from(&error)),
+    }
+}
+
+/// An `error` frame with the words of the problem.
+fn refusal(request_id: Option<&str>, problem: &Problem) -> Bytes {
+    let payload = server::ErrorPayload {
+        code: problem.code.as_str(),
+        title: problem.code.title(),
+        detail: problem.detail.as_deref(),
+        retry_after_ms: problem.retry_after_ms(),
+    };
+    server::error(request_id, &payload)
+}

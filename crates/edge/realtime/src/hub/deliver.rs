@@ -1,0 +1,156 @@
+//! Hands events to connections, in log order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use klatch_domain::UserId;
+use klatch_domain::event::TimelineEvent;
+use klatch_ports::{Offset, Partition, Position, StreamId};
+use klatch_protocol::inbox::Effect;
+
+use super::users::UserRef;
+use super::{Hub, Item, Stopped};
+use crate::connection::Connection;
+
+/// Where an event's frame comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Fan-out made it.
+    Frame(Bytes),
+    /// It was read from the log; its frame is made if anyone gets it.
+    Log(Box<TimelineEvent>),
+}
+
+impl Hub {
+    /// Delivers events of one partition, which follow the chain's end.
+    pub(super) async fn deliver(
+        &mut self,
+        partition: Partition,
+        items: Vec<Item>,
+    ) -> Result<(), Stopped> {
+        self.prepare(partition, &items).await?;
+        let (events, mut deliveries) = (items.len(), 0);
+        for item in items {
+            self.begin_effect(partition, &item);
+            if let Some(frame) = self.frame(partition, &item).await? {
+                deliveries += self.hand_out(partition, &item, &frame);
+            }
+            self.end_effect(&item);
+        }
+        self.shared.stats.delivered(events, deliveries);
+        Ok(())
+    }
+
+    /// Those who come in by an event, or go out by it, get it.
+    fn begin_effect(&mut self, partition: Partition, item: &Item) {
+        let (one, began): (Option<&UserId>, &[UserId]) = match &item.effect {
+            Effect::In(user) | Effect::Out(user) => (Some(user), &[]),
+            Effect::Began(users) => (None, users),
+            Effect::None | Effect::Gone => (None, &[]),
+        };
+        let here = |user: &UserId| self.users.find(*user);
+        let concerned: Vec<UserRef> = one.into_iter().chain(began).filter_map(here).collect();
+        if !concerned.is_empty() {
+            // Whoever asks the store from now on must wait until it knows of this.
+            let place = self.partition_mut(partition);
+            place.settled = place.settled.max(item.offset);
+        }
+        if self.users.live() == 0 {
+            return;
+        }
+        let is_live = |user: &UserRef| self.users.live_user(*user).is_some();
+        let live: Vec<UserRef> = concerned.into_iter().filter(is_live).collect();
+        if matches!(item.effect, Effect::Began(_)) {
+            self.rooms.learn(item.room, &super::rooms::Unknown::All, live);
+        } else if let Some(room) = self.rooms.speak(item.room) {
+            for user in live {
+                room.add(user);
+            }
+        }
+    }
+
+    fn end_effect(&mut self, item: &Item) {
+        match &item.effect {
+            Effect::Out(user) => {
+                let gone = self.users.find(*user);
+                if let (Some(room), Some(user)) = (self.rooms.speak(item.room), gone) {
+                    room.remove(user);
+                }
+            }
+            Effect::Gone => self.rooms.forget(item.room),
+            Effect::None | Effect::In(_) | Effect::Began(_) => {}
+        }
+    }
+
+    /// The event's frame; `None` when nobody gets it.
+    async fn frame(&mut self, partition: Partition, item: &Item) -> Result<Option<Bytes>, Stopped> {
+        let nobody = self.rooms.speak(item.room).is_none_or(|room| room.members.is_empty());
+        if nobody {
+            return Ok(None);
+        }
+        match &item.source {
+            Source::Frame(frame) => Ok(Some(frame.clone())),
+            Source::Log(event) => {
+                let position = self.position(partition, item.offset);
+                insist!(self, "opening words", self.shared.deps.frame_of(event, position)).map(Some)
+            }
+        }
+    }
+
+    /// Queues a frame for everyone in the room. Returns how many got it.
+    fn hand_out(&mut self, partition: Partition, item: &Item, frame: &Bytes) -> usize {
+        let Some(room) = self.rooms.speak(item.room) else { return 0 };
+        let (users, dirty) = (&self.users, &mut self.dirty);
+        let mut count = 0;
+        room.members.retain(|member| {
+            let Some(user) = users.live_user(*member) else { return false };
+            count += user.connections.len();
+            for connection in &user.connections {
+                if connection.queue_live(partition, item.offset, frame) {
+                    dirty.push(Arc::clone(connection));
+                }
+            }
+            true
+        });
+        count
+    }
+
+    pub(super) fn position(&self, partition: Partition, offset: Offset) -> Position {
+        let (stream, epoch) = (StreamId::Messages, self.epoch);
+        Position { stream, partition, epoch, offset }
+    }
+
+    /// Writes what was queued: one system call per connection, whatever the number of events.
+    pub(super) async fn flush(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        if dirty.len() < self.shared.config.parallel_flush {
+            for connection in &dirty {
+                connection.flush();
+            }
+            // Keep the space for the next batch.
+            self.dirty = dirty;
+            self.dirty.clear();
+            return;
+        }
+        let share = dirty.len().div_ceil(self.writers).max(1);
+        let mut dirty = dirty.into_iter();
+        let mut writers = Vec::new();
+        loop {
+            let part: Vec<Arc<Connection>> = dirty.by_ref().take(share).collect();
+            if part.is_empty() {
+                break;
+            }
+            writers.push(tokio::spawn(async move {
+                for connection in part {
+                    connection.flush();
+                    // Others on this thread get their turn.
+                    tokio::task::coop::consume_budget().await;
+                }
+            }));
+        }
+        for writer in writers {
+            // A writer that failed leaves its connections to their own tasks.
+            let _ = writer.await;
+        }
+    }
+}

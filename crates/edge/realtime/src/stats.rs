@@ -1,0 +1,157 @@
+//! Counts for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use klatch_protocol::ws::close::CloseCode;
+
+/// Counts since the start, and sizes as of the last second.
+#[derive(Debug, Default)]
+pub struct Stats {
+    connections: AtomicU64,
+    users: AtomicU64,
+    rooms: AtomicU64,
+    queued_bytes: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    frames_in: AtomicU64,
+    deliveries: AtomicU64,
+    events: AtomicU64,
+    gaps: AtomicU64,
+    repaired: AtomicU64,
+    frames_dropped: AtomicU64,
+    replays: AtomicU64,
+    snapshots: AtomicU64,
+    closed_slow: AtomicU64,
+    closed_expired: AtomicU64,
+    closed_revoked: AtomicU64,
+    closed_protocol: AtomicU64,
+}
+
+/// Counts at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsSnapshot {
+    /// Open connections.
+    pub connections: u64,
+    /// Users with an open connection here.
+    pub users: u64,
+    /// Rooms whose connected members are remembered.
+    pub rooms: u64,
+    /// Bytes that wait for slow connections, as of the last second.
+    pub queued_bytes: u64,
+    /// Upgrades granted.
+    pub accepted: u64,
+    /// Upgrades refused.
+    pub refused: u64,
+    /// Text frames from clients.
+    pub frames_in: u64,
+    /// Events handed to connections, each recipient counted.
+    pub deliveries: u64,
+    /// Events looked at.
+    pub events: u64,
+    /// Times the chain from fan-out was broken, silent or not to be trusted, and the log was read.
+    pub gaps: u64,
+    /// Records read from the log for that.
+    pub repaired: u64,
+    /// Frames from fan-out that were no use: repeated, of an old owner, not readable.
+    pub frames_dropped: u64,
+    /// Resumes answered by replay.
+    pub replays: u64,
+    /// Resumes answered by snapshot or refusal.
+    pub snapshots: u64,
+    /// Connections closed because they did not read.
+    pub closed_slow: u64,
+    /// Connections closed because their token ended.
+    pub closed_expired: u64,
+    /// Connections closed because their session was ended.
+    pub closed_revoked: u64,
+    /// Connections closed because of what they sent.
+    pub closed_protocol: u64,
+}
+
+fn add(count: &AtomicU64, by: usize) {
+    count.fetch_add(by as u64, Ordering::Relaxed);
+}
+
+impl Stats {
+    /// The counts now.
+    pub fn snapshot(&self) -> StatsSnapshot {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        StatsSnapshot {
+            connections: load(&self.connections),
+            users: load(&self.users),
+            rooms: load(&self.rooms),
+            queued_bytes: load(&self.queued_bytes),
+            accepted: load(&self.accepted),
+            refused: load(&self.refused),
+            frames_in: load(&self.frames_in),
+            deliveries: load(&self.deliveries),
+            events: load(&self.events),
+            gaps: load(&self.gaps),
+            repaired: load(&self.repaired),
+            frames_dropped: load(&self.frames_dropped),
+            replays: load(&self.replays),
+            snapshots: load(&self.snapshots),
+            closed_slow: load(&self.closed_slow),
+            closed_expired: load(&self.closed_expired),
+            closed_revoked: load(&self.closed_revoked),
+            closed_protocol: load(&self.closed_protocol),
+        }
+    }
+
+    pub(crate) fn swept(&self, connections: usize, queued_bytes: usize) {
+        self.connections.store(connections as u64, Ordering::Relaxed);
+        self.queued_bytes.store(queued_bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hub(&self, users: usize, rooms: usize) {
+        self.users.store(users as u64, Ordering::Relaxed);
+        self.rooms.store(rooms as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn upgrade(&self, granted: bool) {
+        add(if granted { &self.accepted } else { &self.refused }, 1);
+    }
+
+    pub(crate) fn frame_in(&self) {
+        add(&self.frames_in, 1);
+    }
+
+    pub(crate) fn delivered(&self, events: usize, deliveries: usize) {
+        add(&self.events, events);
+        add(&self.deliveries, deliveries);
+    }
+
+    pub(crate) fn gap(&self) {
+        add(&self.gaps, 1);
+    }
+
+    pub(crate) fn repaired(&self, records: usize) {
+        add(&self.repaired, records);
+    }
+
+    pub(crate) fn frame_dropped(&self) {
+        add(&self.frames_dropped, 1);
+    }
+
+    pub(crate) fn resumed(&self, by_replay: bool) {
+        add(if by_replay { &self.replays } else { &self.snapshots }, 1);
+    }
+
+    pub(crate) fn closed(&self, code: CloseCode) {
+        let count = match code {
+            CloseCode::SlowConsumer => &self.closed_slow,
+            CloseCode::TokenExpired => &self.closed_expired,
+            CloseCode::SessionRevoked | CloseCode::AuthenticationFailed => &self.closed_revoked,
+            CloseCode::ProtocolError
+            | CloseCode::Unsupported
+            | CloseCode::InvalidUtf8
+            | CloseCode::TooBig
+            | CloseCode::BadFrames
+            | CloseCode::RateLimited => &self.closed_protocol,
+            CloseCode::Normal | CloseCode::Leaving | CloseCode::Restart | CloseCode::Draining => {
+                return;
+            }
+        };
+        add(count, 1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Bytes on the wire: broken frames end a connection with the right code, slow readers do not hurt
+//! others, and an independent implementation agrees about everything lawful.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use klatch_realtime::RealtimeConfig;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::client::{Client, PATIENCE};
+use crate::world::Server;
+
+/// A connection past its `hello`, with the bare socket.
+async fn bare(server: &Server) -> TcpStream {
+    let ann = server.world.user("ann").await;
+    let client = Client::connect(server, ann).await;
+    client.socket.into_inner()
+}
+
+/// Everything until the end, and the close code in it.
+async fn code_at_the_end(tcp: &mut TcpStream) -> Option<u16> {
+    let mut all = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut all)).await;
+    // A reset after the close frame is as good as an end.
+    let _ = read.expect("an end in time");
+    let close = all.iter().position(|byte| *byte == 0x88)?;
+    Some(u16::from_be_bytes([all[close + 2], all[close + 3]]))
+}
+
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
+    out.extend_from_slice(payload);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_frames_end_the_connection_with_the_right_code() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let cases: [(&str, Vec<u8>, u16); 9] = [
+        ("reserved bit", masked(0xC1, b"x"), 1002),
+        ("reserved opcode", masked(0x83, b"x"), 1002),
+        ("unmasked", vec![0x81, 1, b'x'], 1002),
+        ("binary", masked(0x82, b"x"), 1003),
+        ("not UTF-8", masked(0x81, b"\xff"), 1007),
+        ("too big", vec![0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0], 1009),
+        ("long ping", vec![0x89, 0xFE, 0, 126, 0, 0, 0, 0], 1002),
+        ("ping in parts", masked(0x09, b""), 1002),
+        ("orphan", masked(0x80, b"x"), 1002),
+    ];
+    for (name, bytes, code) in cases {
+        let mut tcp = bare(&server).await;
+        tcp.write_all(&bytes).await.unwrap();
+        // More of the same must not hide the answer.
+        let _ = tcp.write_all(&[0xFF; 4096]).await;
+        tcp.shutdown().await.unwrap();
+        assert_eq!(code_at_the_end(&mut tcp).await, Some(code), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fragments_without_end_are_cut_off() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let mut tcp = bare(&server).await;
+    tcp.write_all(&masked(0x01, b"")).await.unwrap();
+    let flood = masked(0x00, b"").repeat(2_000);
+    let _ = tcp.write_all(&flood).await;
+    assert_eq!(code_at_the_end(&mut tcp).await, Some(1009));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_and_the_connection_ends() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let mut tcp = bare(&server).await;
+    tcp.write_all(&masked(0x88, &[3, 0xE8])).await.unwrap();
+    assert_eq!(code_at_the_end(&mut tcp).await, Some(1000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_and_parted_messages_of_another_implementation_are_understood() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let ann = server.world.user("ann").await;
+    let mut client = Client::connect(&server, ann).await;
+    for length in [0, 1, 125] {
+        let payload = vec![b'p'; length];
+        client.socket.send(Message::Ping(payload.clone().into())).await.unwrap();
+        let pong = client.socket.next().await.unwrap().unwrap();
+        assert_eq!(pong, Message::Pong(payload.into()));
+    }
+    // A ping frame of the protocol, cut into single bytes, with control frames between.
+    let text = json!({"type": "ping", "requestId": "κόσμε"}).to_string();
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let kind = if at == 0 { Data::Text } else { Data::Continue };
+        let last = at + 1 == bytes.len();
+        let part = Frame::message(vec![*byte], OpCode::Data(kind), last);
+        client.socket.send(Message::Frame(part)).await.unwrap();
+        if at % 7 == 0 {
+            client.socket.send(Message::Pong(vec![].into())).await.unwrap();
+        }
+    }
+    assert_eq!(client.frame_of("pong").await["requestId"], "κόσμε");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_arrives_byte_by_byte_is_one_frame() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let mut tcp = bare(&server).await;
+    tcp.set_nodelay(true).unwrap();
+    for byte in masked(0x81, br#"{"type":"ping"}"#) {
+        tcp.write_all(&[byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut answer = [0; 64];
+    let read = tokio::time::timeout(PATIENCE, tcp.read(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer[2..read], br#"{"type":"pong","payload":{}}"#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_is_closed_with_bounded_memory_and_others_go_on() {
+    let config = RealtimeConfig {
+        outbox_bytes_max: 256 * 1024,
+        send_buffer_bytes: Some(64 * 1024),
+        ..RealtimeConfig::default()
+    };
+    let server = Server::quick(config).await;
+    let world = &server.world;
+    let (ann, ben) = (world.user("ann").await, world.user("ben").await);
+    let room = world.room(&[ann, ben]);
+    let mut slow = Client::connect(&server, ann).await;
+    slow.ping().await;
+    let mut quick = Client::connect(&server, ben).await;
+    quick.ping().await;
+    let text = "x".repeat(30_000);
+    let mut most = 0;
+    for n in 0..300 {
+        world.say(room, ben, &text);
+        assert_eq!(quick.frame_of("message").await["payload"]["seq"], n + 2);
+        most = most.max(server.realtime.stats().snapshot().queued_bytes);
+        if server.realtime.stats().snapshot().closed_slow > 0 && n > 250 {
+            break;
+        }
+    }
+    let stats = server.realtime.stats().snapshot();
+    assert_eq!(stats.closed_slow, 1);
+    assert!(most <= 256 * 1024, "{most} bytes waited");
+    // What was begun is finished, then the reason follows; nothing is half a frame.
+    let mut last = 1;
+    let code = loop {
+        match slow.next().await {
+            Ok(frame) => {
+                let seq = frame["payload"]["seq"].as_u64().unwrap();
+                assert_eq!(seq, last + 1);
+                last = seq;
+            }
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(code, Some(4002));
+    assert!(last < 302, "all came through");
+}
