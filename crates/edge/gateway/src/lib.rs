@@ -1,1 +1,29 @@
-//! placeholder.
+//! Owns the REST interface, its problem documents, and the files of the web client.
+//! Must not contain: decisions about rooms or people, stores, or frames of the WebSocket.
+#![warn(missing_docs)]
+
+mod address;
+mod body;
+mod caller;
+mod conditions;
+mod config;
+mod cookies;
+mod edge;
+mod fault;
+mod finish;
+mod openapi;
+mod pages;
+mod params;
+mod paths;
+mod reply;
+mod router;
+mod routes;
+mod server;
+mod web;
+
+pub use address::Peer;
+pub use config::{Config, Network, NetworkError};
+pub use edge::{Hooks, Readiness, ReadyCheck, Services};
+pub use openapi::document;
+pub use router::router;
+pub use server::{ServerLimits, serve};

@@ -1,0 +1,66 @@
+//! What every route works with.
+
+use std::sync::Arc;
+
+use axum::Router;
+use futures::future::BoxFuture;
+use klatch_domain::Entropy;
+use klatch_ports::api::auth::AuthApi;
+use klatch_ports::api::commands::CommandApi;
+use klatch_ports::api::import::ImportApi;
+use klatch_ports::api::queries::QueryApi;
+
+use crate::config::Config;
+
+/// The services that answer, in this process or another.
+#[derive(Clone)]
+pub struct Services {
+    /// Changes.
+    pub commands: Arc<dyn CommandApi>,
+    /// Reads.
+    pub queries: Arc<dyn QueryApi>,
+    /// Accounts and tokens.
+    pub auth: Arc<dyn AuthApi>,
+    /// Imports.
+    pub imports: Arc<dyn ImportApi>,
+    /// Randomness for request ids and CSRF tokens.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Whether this process can serve, and what that depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    /// Name of each thing looked at, and what is wrong with it; `None` when it is well.
+    pub checks: Vec<(String, Option<String>)>,
+}
+
+impl Readiness {
+    /// Whether all is well.
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|(_, wrong)| wrong.is_none())
+    }
+}
+
+/// Looks whether this process can serve.
+pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Readiness> + Send + Sync>;
+
+/// What the binary adds to the interface.
+#[derive(Clone)]
+pub struct Hooks {
+    /// Answers `GET /readyz`.
+    pub ready: ReadyCheck,
+    /// Text for `GET /metrics`, in Prometheus' format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Other roles' routes, such as `GET /ws`. They get request ids, spans and security headers as
+    /// all routes do, and must leave the connection's IO alone.
+    pub routes: Option<Router>,
+}
+
+/// What every route works with.
+pub(crate) struct Edge {
+    pub(crate) services: Services,
+    pub(crate) config: Config,
+    pub(crate) hooks: Hooks,
+}
+
+pub(crate) type Shared = Arc<Edge>;

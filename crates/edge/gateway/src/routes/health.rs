@@ -1,0 +1,75 @@
+//! Health, for whoever watches the process.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::edge::Shared;
+use crate::fault::Fault;
+use crate::reply;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+}
+
+/// Whether the process lives.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always `ok`.
+    status: &'static str,
+}
+
+/// Whether the process can serve.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Ready {
+    /// Whether all is well.
+    ready: bool,
+    /// Each thing looked at: `ok`, or what is wrong with it.
+    checks: BTreeMap<String, String>,
+}
+
+/// Whether the process lives
+#[utoipa::path(
+    get, path = "/healthz", tag = "server",
+    responses((status = 200, description = "It does", body = Health))
+)]
+pub(crate) async fn healthz() -> Result<Response, Fault> {
+    reply::json(StatusCode::OK, &Health { status: "ok" })
+}
+
+/// Whether the process can serve
+#[utoipa::path(
+    get, path = "/readyz", tag = "server",
+    responses(
+        (status = 200, description = "It can", body = Ready),
+        (status = 503, description = "It cannot, and why", body = Ready),
+    )
+)]
+pub(crate) async fn readyz(State(edge): State<Shared>) -> Result<Response, Fault> {
+    let readiness = (edge.hooks.ready)().await;
+    let ready = readiness.is_ready();
+    let checks = readiness.checks.into_iter();
+    let checks =
+        checks.map(|(name, wrong)| (name, wrong.unwrap_or_else(|| "ok".to_owned()))).collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    reply::json(status, &Ready { ready, checks })
+}
+
+/// Metrics in Prometheus' text format
+#[utoipa::path(
+    get, path = "/metrics", tag = "server",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
+)]
+pub(crate) async fn metrics(State(edge): State<Shared>) -> Response {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    reply::with_type(StatusCode::OK, kind, (edge.hooks.metrics)())
+}

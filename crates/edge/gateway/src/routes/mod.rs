@@ -1,0 +1,30 @@
+//! The routes, one file per resource.
+
+pub(crate) mod auth;
+pub(crate) mod docs;
+pub(crate) mod health;
+pub(crate) mod import;
+pub(crate) mod members;
+pub(crate) mod messages;
+pub(crate) mod meta;
+pub(crate) mod rooms;
+pub(crate) mod sessions;
+pub(crate) mod users;
+
+use axum::Router;
+
+use crate::edge::Shared;
+
+/// Everything under `/api/v1`.
+pub(crate) fn api() -> Router<Shared> {
+    Router::new()
+        .merge(auth::routes())
+        .merge(sessions::routes())
+        .merge(users::routes())
+        .merge(rooms::routes())
+        .merge(members::routes())
+        .merge(messages::routes())
+        .merge(import::routes())
+        .merge(meta::routes())
+        .merge(docs::routes())
+}

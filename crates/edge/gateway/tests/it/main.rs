@@ -1,0 +1,13 @@
+//! The gateway over loopback, on the real auth, command and query roles and memory.
+#![cfg(test)]
+
+mod accounts;
+mod bad_input;
+mod client;
+mod import;
+mod messages;
+mod rooms;
+mod serving;
+mod surface;
+mod tokens;
+mod world;
