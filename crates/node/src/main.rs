@@ -1,2 +1,34 @@
-//! placeholder.
-fn main() {}
+//! Owns the binary: command line, configuration, wiring of roles and adapters, life cycle.
+//! Must not contain: rules, protocol, storage, or anything a role could do itself.
+
+mod bench;
+mod cli;
+mod config;
+mod demo;
+mod host;
+mod import;
+mod metrics;
+mod serve;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Exit code for a configuration that cannot work (`EX_CONFIG` would be 78; 64 is `EX_USAGE`).
+const EXIT_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            host::complain(&error);
+            if error.downcast_ref::<config::ConfigError>().is_some() {
+                ExitCode::from(EXIT_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

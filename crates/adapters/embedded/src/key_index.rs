@@ -191,7 +191,10 @@ fn day(time: Timestamp) -> u32 {
 fn key_row(partition: Partition, key: u128) -> [u8; 19] {
     let mut row = [KEY; 19];
     let (head, rest) = row.split_at_mut(3);
-    head[1..].copy_from_slice(&partition.0.to_be_bytes());
+    head.copy_from_slice(&{
+        let [high, low] = partition.0.to_be_bytes();
+        [KEY, high, low]
+    });
     rest.copy_from_slice(&key.to_be_bytes());
     row
 }

@@ -16,6 +16,9 @@ pub struct Config {
     pub refresh_grace: Duration,
     /// Whether anyone may register.
     pub open_registration: bool,
+    /// The token that makes the first administrator, for installations without a person at the
+    /// terminal; random when absent.
+    pub setup_token: Option<String>,
     /// Issuers whose tokens are accepted besides the server's own.
     pub trusted: Vec<TrustedIssuer>,
     /// What a password hash costs.
@@ -30,6 +33,7 @@ impl Default for Config {
             session_life: Duration::from_hours(30 * 24),
             refresh_grace: Duration::from_secs(10),
             open_registration: true,
+            setup_token: None,
             trusted: Vec::new(),
             hash: HashCost::default(),
         }

@@ -29,7 +29,8 @@ impl Auth {
         if self.parts.accounts.has_admin().await? {
             *token = None;
         } else if token.is_none() {
-            *token = Some(random_token(&*self.parts.entropy));
+            let given = self.config.setup_token.clone();
+            *token = Some(given.unwrap_or_else(|| random_token(&*self.parts.entropy)));
         }
         Ok(token.clone())
     }

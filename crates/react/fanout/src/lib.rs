@@ -7,8 +7,3 @@ mod routing;
 mod run;
 
 pub use run::{Deps, FanOut, FanOutConfig, FanOutStats, StatsSnapshot};
-
-/// The bus subject of an instance's inbox.
-pub fn inbox_subject(instance: klatch_domain::InstanceId) -> String {
-    format!("instance.events.{instance}")
-}

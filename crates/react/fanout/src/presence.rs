@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn keys_that_are_not_presence_are_passed_over() {
         let key = "user.0192f7a0-5c3e-7abc-8def-0123456789ab.0192f7a0-5c3e-7abc-8def-0123456789ac";
-        assert!(parse_key(&key).is_some());
+        assert!(parse_key(key).is_some());
         for odd in ["", "user.", "user.x.y", "instance.x", &key[5..]] {
             assert_eq!(parse_key(odd), None, "{odd}");
         }

@@ -52,13 +52,11 @@ impl ActiveRooms {
             self.forget_silent();
         }
         self.clock += 1;
-        if self.rooms.contains_key(&at.room) {
+        let known = self.rooms.contains_key(&at.room);
+        if known {
             self.take_in(store, at, effect).await?;
         } else {
-            wait(store, at).await?;
-            let numbers = store.numbers_at(at.room, at.seq).await?;
-            let members = numbers.into_iter().map(|UserNumber(number)| number).collect();
-            let active = Active { members, unnumbered: 0, used: 0 };
+            let active = load(store, at).await?;
             self.rooms.insert(at.room, active);
         }
         let Some(active) = self.rooms.get_mut(&at.room) else { return Ok(None) };
@@ -130,6 +128,14 @@ impl ActiveRooms {
     pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
+}
+
+/// The room's members as of the event, from the store.
+async fn load(store: &dyn MetadataReader, at: EventAt) -> PortResult<Active> {
+    wait(store, at).await?;
+    let numbers = store.numbers_at(at.room, at.seq).await?;
+    let members = numbers.into_iter().map(|UserNumber(number)| number).collect();
+    Ok(Active { members, unnumbered: 0, used: 0 })
 }
 
 async fn wait(store: &dyn MetadataReader, at: EventAt) -> PortResult<()> {

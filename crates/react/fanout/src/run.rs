@@ -14,13 +14,12 @@ use klatch_ports::log::{LogReader, Record};
 use klatch_ports::metadata::MetadataReader;
 use klatch_ports::{Offset, Partition, PortResult, Position, StreamId};
 use klatch_protocol::event::decode;
-use klatch_protocol::inbox::{Effect, InboxEvent, InboxFrame};
+use klatch_protocol::inbox::{Effect, InboxEvent, InboxFrame, subject};
 use klatch_protocol::sealed::{KeyRing, Place};
 use klatch_protocol::ws::event::event_frame;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::inbox_subject;
 use crate::presence::{Instances, PREFIX, parse_key};
 use crate::routing::{ActiveRooms, EventAt};
 
@@ -208,7 +207,7 @@ impl FanOut {
             self.instances.arrive(user, instance, number);
             let (at, presence) = (self.at, Revision::default());
             self.links.entry(instance).or_insert_with(|| Link {
-                subject: inbox_subject(instance),
+                subject: subject(instance),
                 through: at,
                 presence,
                 sent: Instant::now(),
@@ -288,7 +287,7 @@ impl FanOut {
                 return Ok(());
             }
         };
-        let effect = effect(&event);
+        let effect = Effect::of(&event);
         let targets = self.targets(record.offset, &event, &effect).await?;
         if targets.is_empty() {
             return Ok(());
@@ -369,23 +368,5 @@ impl FanOut {
         link.sent = Instant::now();
         self.stats.publishes.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// What an event does to the set of those who get its room's events.
-fn effect(event: &TimelineEvent) -> Effect {
-    match &event.change {
-        Change::MemberJoined { user, .. } => Effect::In(*user),
-        Change::MemberLeft { user } => Effect::Out(*user),
-        Change::RoomCreated(created) => {
-            Effect::Began(created.members.iter().map(|(user, _)| *user).collect())
-        }
-        Change::RoomDeleted => Effect::Gone,
-        Change::MessageSent(_)
-        | Change::MessageEdited { .. }
-        | Change::MessageDeleted { .. }
-        | Change::RoomUpdated { .. }
-        | Change::RoomArchived { .. }
-        | Change::MemberRoleChanged { .. } => Effect::None,
     }
 }

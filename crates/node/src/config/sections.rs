@@ -1,0 +1,193 @@
+//! Every section with its defaults and limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::ConfigError;
+
+/// All settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) auth: Auth,
+    pub(crate) log: Log,
+    pub(crate) realtime: Realtime,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// Where the server is and what it keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// Address to listen on.
+    pub(crate) listen: SocketAddr,
+    /// Directory of everything that is kept.
+    pub(crate) data_dir: PathBuf,
+    /// Address people use, if a proxy stands before the server: for links and origin checks.
+    pub(crate) public_url: Option<String>,
+    /// Origins of other web pages that may use the API.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Seconds a shutdown may take before it is forced.
+    pub(crate) grace_seconds: u64,
+    /// Seconds a read waits for its read model.
+    pub(crate) read_model_wait_seconds: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("data"),
+            public_url: None,
+            allowed_origins: Vec::new(),
+            grace_seconds: 30,
+            read_model_wait_seconds: 3,
+        }
+    }
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Auth {
+    /// Whether anyone may register.
+    pub(crate) open_registration: bool,
+    /// Life of an access token in minutes.
+    pub(crate) access_minutes: u64,
+    /// Life of a session after its last use in days.
+    pub(crate) session_days: u64,
+    /// The one-time token that makes the first administrator; random when absent.
+    pub(crate) setup_token: Option<Secret>,
+    /// Issuers whose HS256 tokens are accepted besides the server's own.
+    pub(crate) issuers: Vec<Issuer>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            open_registration: true,
+            access_minutes: 15,
+            session_days: 30,
+            setup_token: None,
+            issuers: Vec::new(),
+        }
+    }
+}
+
+/// An issuer of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Issuer {
+    /// Its `iss`.
+    pub(crate) name: String,
+    /// Shared secret, at least 32 bytes.
+    pub(crate) secret: Secret,
+    /// What `aud` must hold.
+    #[serde(default)]
+    pub(crate) audience: Option<String>,
+    /// Whether a subject that names no user becomes one.
+    #[serde(default)]
+    pub(crate) provision: bool,
+}
+
+/// The embedded event log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// Size of a segment file in MiB.
+    pub(crate) segment_mib: u64,
+    /// Free space in MiB below which nothing is accepted any more.
+    pub(crate) reserve_mib: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { segment_mib: 64, reserve_mib: 256 }
+    }
+}
+
+/// Connections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Realtime {
+    /// Bytes waiting for one connection before it is closed as too slow, in KiB.
+    pub(crate) queue_kib: usize,
+    /// Most bytes of a message from a client, in KiB.
+    pub(crate) frame_kib: u32,
+}
+
+impl Default for Realtime {
+    fn default() -> Self {
+        Self { queue_kib: 1024, frame_kib: 64 }
+    }
+}
+
+/// What the server tells about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Telemetry {
+    /// Filter in the words of `RUST_LOG`, e.g. `info,klatch=debug`.
+    pub(crate) level: String,
+    /// Form of log lines.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { level: "info,fjall=warn,lsm_tree=warn".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// Form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A text that is never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+impl Config {
+    /// Checks what types cannot.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let refuse =
+            |key, problem: &str| Err(ConfigError::Refused { key, problem: problem.to_owned() });
+        if !(1..=1024).contains(&self.log.segment_mib) {
+            return refuse("log.segment_mib", "it must be between 1 and 1024");
+        }
+        if !(1..=1024).contains(&self.realtime.frame_kib) {
+            return refuse("realtime.frame_kib", "it must be between 1 and 1024");
+        }
+        if !(16..=1024 * 1024).contains(&self.realtime.queue_kib) {
+            return refuse("realtime.queue_kib", "it must be between 16 and 1048576");
+        }
+        if !(1..=60).contains(&self.server.read_model_wait_seconds) {
+            return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");
+        }
+        if self.auth.setup_token.as_ref().is_some_and(|token| token.0.len() < 16) {
+            return refuse("auth.setup_token", "it must have at least 16 characters");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! The machine around the process: terminal, clock, randomness, signals.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use klatch_domain::{Clock, Entropy, Timestamp};
+
+/// The machine's clock.
+#[derive(Debug)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The machine's randomness.
+#[derive(Debug)]
+pub(crate) struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        // Without randomness there are no keys: nothing can be done safely.
+        if let Err(error) = getrandom::fill(out) {
+            complain(&anyhow::anyhow!("the system gives no randomness: {error}"));
+            std::process::abort();
+        }
+    }
+}
+
+/// Prints a line for the person who started the command.
+pub(crate) fn say(line: &str) {
+    // Whoever closed the terminal does not want to read it.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints an error with all its causes.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = write!(text, "\n  because {cause}");
+    }
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Returns when the process is asked to end; a second time ends it at once.
+pub(crate) async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! `GET /metrics`: counts of every role in Prometheus' text format.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
+use klatch_fanout::FanOutStats;
+use klatch_memory::bus::MemoryBus;
+use klatch_pump::Progress;
+
+use crate::wiring::{Adapters, Process, Roles};
+
+/// Where the counts come from.
+pub(crate) struct Sources {
+    log: Arc<EmbeddedLog>,
+    bus: MemoryBus,
+    projections: Vec<Arc<Progress>>,
+    fanout: Vec<Arc<FanOutStats>>,
+    realtime: Arc<klatch_realtime::Stats>,
+    instance: String,
+}
+
+/// A page of metrics under construction.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn about(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.about(name, "counter", help);
+        self.value(name, "", value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.about(name, "gauge", help);
+        self.value(name, "", value);
+    }
+}
+
+impl Sources {
+    pub(crate) fn new(process: &Process, adapters: &Adapters, roles: &Roles) -> Self {
+        Self {
+            log: Arc::clone(&adapters.log),
+            bus: adapters.bus.clone(),
+            projections: roles.projections.clone(),
+            fanout: roles.fanout.clone(),
+            realtime: roles.realtime.stats(),
+            instance: process.instance.to_string(),
+        }
+    }
+
+    /// The page.
+    pub(crate) fn text(&self) -> String {
+        let mut page = Page::default();
+        page.about("klatch_info", "gauge", "Version and instance; durability of acknowledgements.");
+        let version = env!("CARGO_PKG_VERSION");
+        let instance = &self.instance;
+        let labels =
+            format!("{{version=\"{version}\",instance=\"{instance}\",durability=\"fsync\"}}");
+        page.value("klatch_info", &labels, 1);
+        self.log(&mut page);
+        self.workers(&mut page);
+        self.fanout(&mut page);
+        self.realtime(&mut page);
+        page.0
+    }
+
+    fn log(&self, page: &mut Page) {
+        let stats = self.log.stats();
+        page.counter("klatch_log_appends_total", "Appends that became durable.", stats.appends);
+        page.counter("klatch_log_records_total", "Records that became durable.", stats.records);
+        page.counter("klatch_log_bytes_total", "Bytes written to the log.", stats.bytes);
+        page.counter("klatch_log_conflicts_total", "Appends that lost a race.", stats.conflicts);
+        page.counter(
+            "klatch_log_refused_total",
+            "Appends refused: queue or disk full.",
+            stats.refused,
+        );
+        page.gauge("klatch_log_queue_bytes", "Bytes waiting to become durable.", stats.queue_bytes);
+        let name = "klatch_log_sync_seconds";
+        page.about(name, "histogram", "Time of one sync of the log.");
+        let mut sum = 0;
+        for (index, count) in stats.sync_buckets.iter().enumerate() {
+            sum += count;
+            let le = SYNC_BUCKETS_US.get(index).map_or_else(
+                || "+Inf".to_owned(),
+                |us| format!("{}.{:06}", us / 1_000_000, us % 1_000_000),
+            );
+            page.value("klatch_log_sync_seconds_bucket", &format!("{{le=\"{le}\"}}"), sum);
+        }
+        let (whole, rest) = (stats.sync_us / 1_000_000, stats.sync_us % 1_000_000);
+        page.value("klatch_log_sync_seconds_sum", "", format!("{whole}.{rest:06}"));
+        page.value("klatch_log_sync_seconds_count", "", stats.syncs);
+    }
+
+    fn workers(&self, page: &mut Page) {
+        let all: Vec<_> = self.projections.iter().map(|progress| progress.snapshot()).collect();
+        let columns = [
+            ("klatch_worker_lag_events", "gauge", "Events between a worker and the log's end."),
+            ("klatch_worker_position", "gauge", "Offset up to which a worker is done."),
+            ("klatch_worker_records_total", "counter", "Records applied."),
+            ("klatch_worker_failures_total", "counter", "Failed attempts."),
+            ("klatch_worker_dead_letters_total", "counter", "Records given up."),
+        ];
+        for (column, (name, kind, help)) in columns.into_iter().enumerate() {
+            page.about(name, kind, help);
+            for snapshot in &all {
+                let values = [
+                    snapshot.lag(),
+                    snapshot.through.0,
+                    snapshot.records,
+                    snapshot.failures,
+                    snapshot.dead_letters,
+                ];
+                let (worker, partition) = (snapshot.name, snapshot.partition.0);
+                let labels = format!("{{worker=\"{worker}\",partition=\"{partition}\"}}");
+                page.value(name, &labels, values.get(column).copied().unwrap_or_default());
+            }
+        }
+    }
+
+    fn fanout(&self, page: &mut Page) {
+        let all: Vec<_> = self.fanout.iter().map(|stats| stats.snapshot()).collect();
+        let total = |count: fn(&klatch_fanout::StatsSnapshot) -> u64| all.iter().map(count).sum();
+        page.counter("klatch_fanout_events_total", "Events looked at.", total(|s| s.events));
+        page.counter("klatch_fanout_publishes_total", "Frames to inboxes.", total(|s| s.publishes));
+        page.gauge("klatch_fanout_active_rooms", "Rooms in memory.", total(|s| s.active_rooms));
+        page.counter("klatch_bus_dropped_total", "Payloads the bus dropped.", self.bus.dropped());
+    }
+}
+
+impl Sources {
+    fn realtime(&self, page: &mut Page) {
+        let stats = self.realtime.snapshot();
+        let gauges = [
+            ("klatch_connections", "Open connections.", stats.connections),
+            ("klatch_connected_users", "Users with an open connection.", stats.users),
+            ("klatch_realtime_rooms", "Rooms whose connected members are known.", stats.rooms),
+            ("klatch_realtime_queued_bytes", "Bytes waiting for clients.", stats.queued_bytes),
+        ];
+        for (name, help, value) in gauges {
+            page.gauge(name, help, value);
+        }
+        let counters = [
+            ("klatch_upgrades_total", "Connections accepted.", stats.accepted),
+            ("klatch_upgrades_refused_total", "Connections refused.", stats.refused),
+            ("klatch_frames_in_total", "Frames from clients.", stats.frames_in),
+            ("klatch_deliveries_total", "Events handed to connections.", stats.deliveries),
+            ("klatch_inbox_gaps_total", "Breaks of the inbox chain.", stats.gaps),
+            ("klatch_inbox_repaired_total", "Records read to mend them.", stats.repaired),
+            ("klatch_resumes_replayed_total", "Resumes by replay.", stats.replays),
+            ("klatch_resumes_snapshot_total", "Resumes by snapshot.", stats.snapshots),
+        ];
+        for (name, help, value) in counters {
+            page.counter(name, help, value);
+        }
+        let name = "klatch_connections_closed_total";
+        page.about(name, "counter", "Connections that the server closed.");
+        for (reason, count) in [
+            ("slow", stats.closed_slow),
+            ("expired", stats.closed_expired),
+            ("revoked", stats.closed_revoked),
+            ("protocol", stats.closed_protocol),
+        ] {
+            page.value(name, &format!("{{reason=\"{reason}\"}}"), count);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `klatch serve`: start, tell the person at the terminal what to do next, run, stop in order.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::ServeArgs;
+use crate::config::{self, Config, LogFormat};
+use crate::demo::SPEAKER_NAME;
+use crate::host;
+use crate::wiring::{self, Running};
+
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let config = config::for_serve(args)?;
+    start_logging(&config)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("klatch-worker")
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(serve(config, args.demo));
+    // What still runs on blocking threads is reading; nothing durable waits for it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(config: Config, demo: bool) -> anyhow::Result<()> {
+    let grace = Duration::from_secs(config.server.grace_seconds);
+    let running = wiring::start(config, demo).await?;
+    greet(&running)?;
+    tokio::select! {
+        asked = host::asked_to_end() => {
+            asked?;
+            tracing::info!("leaving; a second signal forces it");
+            tokio::select! {
+                () = running.stop(grace) => Ok(()),
+                again = host::asked_to_end() => {
+                    again?;
+                    anyhow::bail!("ended before everything was in order, as asked")
+                }
+            }
+        }
+        error = running.broken() => Err(error),
+    }
+}
+
+/// What the person at the terminal reads first.
+fn greet(running: &Running) -> anyhow::Result<()> {
+    let config = &running.process.config;
+    let address = match &config.server.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", config.server.listen),
+    };
+    host::say(&format!("Klatch {} is at {address}", env!("CARGO_PKG_VERSION")));
+    host::say(&format!("  data directory      {}", config.server.data_dir.display()));
+    if let Some(token) = &running.setup_token {
+        host::say(&format!("  first administrator {address}/#/setup/{token}"));
+    }
+    if let Some((seeded, issuer)) = &running.demo {
+        let token = issuer.token(SPEAKER_NAME, &*running.process.clock)?;
+        host::say("\nOpen the address, sign up, and watch #general. Then try this line:\n");
+        host::say(&format!(
+            "curl -X POST {address}/api/v1/rooms/{}/messages \\\n  \
+             -H 'Authorization: Bearer {token}' \\\n  \
+             -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"content\": \"Hello from a terminal!\"}}'\n",
+            seeded.room
+        ));
+    }
+    Ok(())
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.telemetry.level).map_err(|error| {
+        config::ConfigError::Refused { key: "telemetry.level", problem: error.to_string() }
+    })?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match config.telemetry.format {
+        LogFormat::Text => lines.compact().init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+/// Every connection is a file: as many as the system allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the number of open files could not be raised");
+    }
+}

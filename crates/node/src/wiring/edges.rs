@@ -1,0 +1,92 @@
+//! The HTTP side: the gateway's routes, the WebSocket beside them, health and metrics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use futures::FutureExt as _;
+use klatch_gateway::{Hooks, Readiness, ReadyCheck, ServerLimits, Services};
+use klatch_realtime::Realtime;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Adapters, Process, Roles, roles};
+use crate::metrics::Sources;
+
+/// How far a read model may be behind before the server says that it is not ready.
+const LAG_MAX: u64 = 100_000;
+
+/// All routes of this server.
+pub(super) fn router(
+    process: &Process,
+    adapters: &Adapters,
+    roles: &Roles,
+    sources: Sources,
+) -> Router {
+    let services = Services {
+        commands: roles.commands.clone(),
+        queries: roles.queries.clone(),
+        auth: roles.auth.clone(),
+        imports: roles.imports.clone(),
+        entropy: Arc::clone(&process.entropy),
+    };
+    let server = &process.config.server;
+    let public_https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    let config = klatch_gateway::Config {
+        secure_cookies: public_https,
+        session_life: roles::session_life(&process.config),
+        allowed_origins: server.allowed_origins.clone(),
+        ..klatch_gateway::Config::default()
+    };
+    let hooks = Hooks {
+        ready: ready(adapters, roles),
+        metrics: Arc::new(move || sources.text()),
+        routes: Some(websocket(roles.realtime.clone())),
+    };
+    klatch_gateway::router(services, config, hooks)
+}
+
+/// Serves until `closing`, then until the requests under way are answered.
+pub(super) fn serve(
+    listener: TcpListener,
+    router: Router,
+    closing: CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(klatch_gateway::serve(listener, router, ServerLimits::default(), closing))
+}
+
+fn websocket(realtime: Realtime) -> Router {
+    let answer = move |request: Request| {
+        let realtime = realtime.clone();
+        async move {
+            let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+            let id = id.unwrap_or_default().to_owned();
+            realtime.upgrade(request, &id).await.map(axum::body::Body::from).into_response()
+        }
+    };
+    Router::new().route("/ws", get(answer))
+}
+
+fn ready(adapters: &Adapters, roles: &Roles) -> ReadyCheck {
+    let fatal = adapters.log.fatal();
+    let projections = roles.projections.clone();
+    let state = Arc::new((fatal, projections));
+    Arc::new(move || {
+        let state = Arc::clone(&state);
+        async move {
+            let (fatal, projections) = &*state;
+            let disk = fatal.borrow().as_deref().map(str::to_owned);
+            let mut checks = vec![("log".to_owned(), disk)];
+            for progress in projections {
+                let snapshot = progress.snapshot();
+                let lag = snapshot.lag();
+                let wrong = (lag > LAG_MAX).then(|| format!("{lag} events behind the log"));
+                checks.push((snapshot.name.to_owned(), wrong));
+            }
+            Readiness { checks }
+        }
+        .boxed()
+    })
+}
