@@ -1,4 +1,4 @@
-//! `klatch import`: streams an NDJSON file to a running server and tells honestly what became of it.
+//! `klatch import`: streams an NDJSON file to a running server and tells what became of it.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};

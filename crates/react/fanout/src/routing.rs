@@ -140,7 +140,8 @@ async fn load(store: &dyn MetadataReader, at: EventAt) -> PortResult<Active> {
 
 async fn wait(store: &dyn MetadataReader, at: EventAt) -> PortResult<()> {
     while !store.wait_applied(at.partition, at.offset, Duration::from_secs(3)).await? {
-        tracing::warn!(room.id = %at.room, event.offset = at.offset.0, "metadata lags; fan-out waits");
+        let offset = at.offset.0;
+        tracing::warn!(room.id = %at.room, event.offset = offset, "metadata lags; fan-out waits");
     }
     Ok(())
 }

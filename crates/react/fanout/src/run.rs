@@ -344,7 +344,8 @@ impl FanOut {
         match self.deps.key_ring.open_body(place, sealed).await {
             Err(error) if error.is_transient() => Err(error),
             Err(error) => {
-                tracing::error!(room.id = %event.room, event.seq = event.seq.0, %error, "words do not open");
+                let (room, seq) = (event.room, event.seq.0);
+                tracing::error!(room.id = %room, event.seq = seq, %error, "words do not open");
                 Ok(None)
             }
             body => body,

@@ -10,8 +10,6 @@ use klatch_domain::event::{Change, Event, TimelineEvent};
 use klatch_ports::log::{Key, Kind, NewRecord};
 use prost::Message as _;
 
-pub use wire::MemberEffect;
-
 /// Why a record's body is not an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

@@ -271,7 +271,10 @@ mod tests {
             let told = match (bytes[1], header) {
                 (n @ 0..=125, 2) => usize::from(n),
                 (126, 4) => usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
-                (127, 10) => u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize,
+                (127, 10) => {
+                    let told = u64::from_be_bytes(bytes[2..10].try_into().unwrap());
+                    usize::try_from(told).unwrap()
+                }
                 odd => panic!("{odd:?}"),
             };
             assert_eq!((bytes[0], told), (0x81, length));

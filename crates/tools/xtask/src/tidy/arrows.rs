@@ -24,6 +24,9 @@ const fn row(
     Arrows { folder, package, uses, tests_use }
 }
 
+/// What tests of a role use that decides on what the workers have stored.
+const ON_WORKERS: &[&str] = &["klatch-memory", "klatch-pump", "klatch-testkit", "klatch-workers"];
+
 const CORE: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol"];
 const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
 const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
@@ -51,7 +54,7 @@ const TABLE: &[Arrows] = &[
     row("crates/edge/gateway", "klatch-gateway", CORE, BEHIND_THE_EDGE),
     row("crates/edge/realtime", "klatch-realtime", CORE, ON_MEMORY),
     row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
-    row("crates/write/command", "klatch-command", CORE, ON_MEMORY),
+    row("crates/write/command", "klatch-command", CORE, ON_WORKERS),
     row("crates/react/pump", "klatch-pump", CORE, ON_MEMORY),
     row("crates/react/fanout", "klatch-fanout", REACTOR, ON_MEMORY),
     row("crates/react/workers", "klatch-workers", REACTOR, ON_MEMORY),
