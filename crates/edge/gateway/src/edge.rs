@@ -51,8 +51,8 @@ pub struct Hooks {
     pub ready: ReadyCheck,
     /// Text for `GET /metrics`, in Prometheus' format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Other roles' routes, such as `GET /ws`. They get request ids, spans and security headers as
-    /// all routes do, and must leave the connection's IO alone.
+    /// Other roles' routes, such as `GET /ws`. They get spans and security headers as all routes
+    /// do, and find [`crate::RequestId`] and [`crate::Peer`] beside each request.
     pub routes: Option<Router>,
 }
 

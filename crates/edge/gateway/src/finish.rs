@@ -23,12 +23,16 @@ use crate::fault::Fault;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"klatch\"");
+const BAD_TOKEN: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"klatch\", error=\"invalid_token\"");
 /// For answers that are no pages: nothing may be loaded from them, nothing may frame them.
 const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// The id of a request, beside it for those who answer in pieces.
-#[derive(Clone, Default)]
-pub(crate) struct RequestId(pub(crate) String);
+/// The id of a request, which lies beside it (as an extension) for routes that tell of it
+/// themselves: answers in pieces, and the hooks' routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestId(pub String);
 
 pub(crate) async fn finish(
     State(edge): State<Shared>,
@@ -60,11 +64,17 @@ pub(crate) async fn finish(
     if let Some(fault) = response.extensions_mut().remove::<Fault>() {
         response = document(response, fault, &request_id);
     }
+    let status = response.status();
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, value);
     }
-    secure(headers);
+    if status == StatusCode::UNAUTHORIZED {
+        headers.entry(WWW_AUTHENTICATE).or_insert(CHALLENGE);
+    }
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        secure(headers);
+    }
     response
 }
 
@@ -90,15 +100,8 @@ fn document(response: Response, fault: Fault, request_id: &str) -> Response {
     if let Some(seconds) = problem.retry_after_seconds() {
         parts.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if parts.status == StatusCode::UNAUTHORIZED {
-        let known =
-            matches!(problem.code, Code::InvalidToken | Code::TokenExpired | Code::SessionRevoked);
-        let challenge = if known {
-            "Bearer realm=\"klatch\", error=\"invalid_token\""
-        } else {
-            "Bearer realm=\"klatch\""
-        };
-        parts.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    if matches!(problem.code, Code::InvalidToken | Code::TokenExpired | Code::SessionRevoked) {
+        parts.headers.insert(WWW_AUTHENTICATE, BAD_TOKEN);
     }
     Response::from_parts(parts, Body::from(text))
 }

@@ -24,6 +24,7 @@ mod web;
 pub use address::Peer;
 pub use config::{Config, Network, NetworkError};
 pub use edge::{Hooks, Readiness, ReadyCheck, Services};
+pub use finish::RequestId;
 pub use openapi::document;
 pub use router::router;
 pub use server::{ServerLimits, serve};

@@ -53,7 +53,7 @@ pub trait TokenVerifier: Send + Sync {
 }
 
 /// A wish to register.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Register {
     /// Wanted name.
     pub username: String,
@@ -69,8 +69,15 @@ pub struct Register {
     pub device: String,
 }
 
+// Secrets never get into a log by way of `{:?}`.
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Register").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
 /// A person who is signed in now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SignedIn {
     /// Who.
     pub user: UserId,
@@ -90,6 +97,14 @@ pub struct SignedIn {
     pub expires_in: u64,
     /// Where the account's first event landed, at registration.
     pub position: Option<Position>,
+}
+
+impl std::fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { user, session, .. } = self;
+        let mut out = f.debug_struct("SignedIn");
+        out.field("user", user).field("session", session).finish_non_exhaustive()
+    }
 }
 
 /// Why signing in failed.

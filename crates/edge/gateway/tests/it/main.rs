@@ -4,6 +4,7 @@
 mod accounts;
 mod bad_input;
 mod client;
+mod docs;
 mod import;
 mod messages;
 mod rooms;

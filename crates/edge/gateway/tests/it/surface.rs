@@ -179,6 +179,10 @@ async fn the_root_shows_the_client_or_how_to_build_it() {
         let known =
             Call::new(world.address, "GET", "/").header("if-none-match", root.header("etag"));
         known.send().await.ok(304);
+        let html = String::from_utf8_lossy(&root.body).into_owned();
+        let asset = html.split('"').find(|part| part.starts_with("/assets/")).unwrap();
+        let asset = Call::new(world.address, "GET", asset).send().await;
+        assert_eq!(asset.header("cache-control"), "public, max-age=31536000, immutable");
     } else {
         assert!(String::from_utf8_lossy(&root.body).contains("npm run build"));
         page.problem(404);
