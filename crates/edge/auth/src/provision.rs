@@ -73,8 +73,11 @@ impl Auth {
         }
         self.parts.accounts.put(&accounts).await?;
         let positions = self.announce(accounts).await?;
-        // Fresh ids cannot be on the log already.
-        Ok(ids.into_iter().zip(positions.into_iter().flatten()).collect())
+        // Should a sweeper have been faster with one of them, a later place shows it as well.
+        let newest = positions.iter().flatten().copied().max_by_key(|position| position.offset);
+        let newest = newest.ok_or(ServiceError::Busy)?;
+        let positions = positions.into_iter().map(|position| position.unwrap_or(newest));
+        Ok(ids.into_iter().zip(positions).collect())
     }
 
     async fn plan(&self, users: Vec<NewUser>) -> ServiceResult<Vec<Planned>> {

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures::FutureExt as _;
-use klatch_gateway::{Hooks, Readiness, ReadyCheck, ServerLimits, Services};
+use klatch_gateway::{Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services};
 use klatch_realtime::Realtime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -61,9 +61,8 @@ fn websocket(realtime: Realtime) -> Router {
     let answer = move |request: Request| {
         let realtime = realtime.clone();
         async move {
-            let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-            let id = id.unwrap_or_default().to_owned();
-            realtime.upgrade(request, &id).await.map(axum::body::Body::from).into_response()
+            let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+            realtime.upgrade(request, &id.0).await.map(axum::body::Body::from).into_response()
         }
     };
     Router::new().route("/ws", get(answer))

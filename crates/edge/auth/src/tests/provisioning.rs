@@ -101,3 +101,18 @@ async fn provisioning_cut_short_is_finished_by_the_sweeper() {
     assert_eq!(world.events().await.len(), mended);
     assert!(mended > 0 && world.accounts.unannounced(10).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_sweeper_that_is_faster_changes_nothing_for_who_is_provisioned() {
+    let world = World::new();
+    let people = |name: &str| (0..50).map(|n| person(&format!("{name}{n}"), None)).collect();
+    let (made, _, more) = tokio::join!(
+        world.auth.provision(people("a")),
+        world.auth.sweep(),
+        world.auth.provision(people("b")),
+    );
+    let users: HashSet<_> =
+        made.unwrap().into_iter().chain(more.unwrap()).map(|made| made.unwrap().0).collect();
+    assert_eq!(users.len(), 100);
+    assert_eq!(world.events().await.len(), 100);
+}

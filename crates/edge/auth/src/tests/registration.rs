@@ -1,12 +1,42 @@
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use klatch_domain::user::ServerRole;
 use klatch_domain::{Rejection, UserChange, UserId};
-use klatch_ports::accounts::{AccountStore as _, Claim, ClaimKind, Claims as _};
+use klatch_ports::PortResult;
+use klatch_ports::accounts::{Account, AccountStore, Claim, ClaimKind, Claims as _};
 use klatch_ports::api::ServiceError;
 use klatch_ports::api::auth::{SignInError, TokenVerifier as _};
 
 use super::*;
+
+/// Accounts whose writes can fail, with nothing written.
+struct FullAccounts {
+    inner: Arc<Accounts>,
+    full: AtomicBool,
+}
+
+#[async_trait]
+impl AccountStore for FullAccounts {
+    async fn put(&self, accounts: &[Account]) -> PortResult<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(PortError::new(ErrorKind::Full, "accounts", "put"));
+        }
+        self.inner.put(accounts).await
+    }
+
+    async fn get(&self, user: UserId) -> PortResult<Option<Account>> {
+        AccountStore::get(&*self.inner, user).await
+    }
+
+    async fn unannounced(&self, limit: usize) -> PortResult<Vec<Account>> {
+        self.inner.unannounced(limit).await
+    }
+
+    async fn has_admin(&self) -> PortResult<bool> {
+        self.inner.has_admin().await
+    }
+}
 
 fn is_taken<T>(answer: &Result<T, SignInError>, what: &str) -> bool {
     let Err(SignInError::Service(ServiceError::Rejected(rejection))) = answer else { return false };
@@ -88,6 +118,20 @@ async fn a_name_whose_registration_was_cut_short_is_free_after_a_minute() {
     world.accounts.claim(&[claim], world.clock.now()).await.unwrap().unwrap();
     assert!(is_taken(&world.auth.register(wish("ann")).await, "username"));
     world.clock.advance(Duration::from_secs(61));
+    world.register("ann").await;
+}
+
+#[tokio::test]
+async fn a_registration_that_cannot_be_stored_leaves_its_name_free() {
+    let mut world = World::new();
+    let accounts =
+        Arc::new(FullAccounts { inner: Arc::clone(&world.accounts), full: AtomicBool::new(true) });
+    world.auth.parts.accounts = Arc::clone(&accounts) as _;
+    let answer = world.auth.register(wish("ann")).await;
+    let Err(SignInError::Service(ServiceError::Port(error))) = answer else { panic!("{answer:?}") };
+    assert_eq!(error.kind, ErrorKind::Full);
+    assert!(world.events().await.is_empty());
+    accounts.full.store(false, Ordering::SeqCst);
     world.register("ann").await;
 }
 
