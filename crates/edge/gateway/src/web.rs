@@ -22,9 +22,9 @@ use rust_embed::RustEmbed;
 use crate::fault::Fault;
 use crate::{pages, reply};
 
+/// The build script makes the folder; a wrong path fails the build instead of leaving all out.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../../web/dist"]
-#[allow_missing = true]
+#[folder = "../../../web/dist"]
 struct Files;
 
 /// The page that every address of the client begins with.
@@ -131,4 +131,33 @@ fn packed(asset: &Asset) -> Option<Bytes> {
         (packed.len() < asset.bytes.len() * 9 / 10).then(|| packed.into())
     };
     asset.packed.get_or_init(pack).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_built_client_is_carried_under_its_name() {
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../web/dist");
+        let mut folders = vec![dist.clone()];
+        let mut on_disk = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(&dist).unwrap();
+                    on_disk.push(name.to_str().unwrap().to_owned());
+                }
+            }
+        }
+        on_disk.sort();
+        let mut carried: Vec<String> = Files::iter().map(Cow::into_owned).collect();
+        carried.sort();
+        assert_eq!(carried, on_disk);
+    }
 }
