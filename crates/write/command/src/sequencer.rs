@@ -13,6 +13,7 @@ use klatch_ports::StreamId;
 use klatch_ports::api::ServiceError;
 use klatch_ports::log::{APPEND_RECORDS_MAX, Key};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::append::{Decided, Pending};
@@ -40,7 +41,9 @@ const RECHECKS_MAX: u32 = 5;
 pub(crate) struct Sequencer {
     pub(crate) deps: Arc<Deps>,
     pub(crate) keys: Arc<KeyMemory>,
-    pub(crate) tasks: TaskTracker,
+    tasks: TaskTracker,
+    /// The log answers on threads of its own, which belong to no runtime.
+    runtime: Handle,
     shards: Box<[Mutex<Shard>]>,
     waiting: AtomicUsize,
 }
@@ -76,7 +79,8 @@ enum Step {
 impl Sequencer {
     pub(crate) fn new(deps: Arc<Deps>, keys: Arc<KeyMemory>, tasks: TaskTracker) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { deps, keys, tasks, shards, waiting: AtomicUsize::new(0) }
+        let (runtime, waiting) = (Handle::current(), AtomicUsize::new(0));
+        Self { deps, keys, tasks, runtime, shards, waiting }
     }
 
     /// Puts a wish into its room's queue. Its answer is called when its outcome is known.
@@ -102,6 +106,10 @@ impl Sequencer {
                 job.answer.refuse(ServiceError::Busy);
             }
         }
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(work, &self.runtime);
     }
 
     fn slot(&self, room: RoomId) -> Arc<Slot> {
@@ -139,7 +147,7 @@ impl Sequencer {
                 Step::Nothing => return,
                 Step::Prepare => {
                     let (this, slot) = (Arc::clone(self), Arc::clone(slot));
-                    self.tasks.spawn(async move { this.prepare(slot).await });
+                    self.spawn(async move { this.prepare(slot).await });
                     return;
                 }
                 Step::Append(decided) => {
@@ -236,7 +244,7 @@ impl Sequencer {
             match error {
                 ServiceError::Rejected(rejection) => {
                     let (this, slot, loads) = (Arc::clone(self), Arc::clone(slot), decided.loads);
-                    self.tasks.spawn(async move {
+                    self.spawn(async move {
                         this.refuse_at_head(&slot, loads, job, rejection).await;
                     });
                 }
@@ -287,7 +295,7 @@ impl Sequencer {
     /// Answers a repeated send as the first one was answered.
     fn repeat(self: &Arc<Self>, known: Known, job: Job) {
         let this = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             let Wish::Send(wish) = &job.wish else { return };
             let first = this.keys.repeat(known, wish.request_hash, &this.deps).await;
             job.answer.sent(first);

@@ -83,7 +83,11 @@ impl std::fmt::Debug for CommandService {
 }
 
 impl CommandService {
-    /// The role over its ports. `tasks` runs what must be read before a decision.
+    /// The role over its ports, on the current runtime. `tasks` runs what must be read before a
+    /// decision.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn new(deps: Deps, tasks: TaskTracker) -> Self {
         let deps = Arc::new(deps);
         let (index, reader) = (Arc::clone(&deps.key_index), Arc::clone(&deps.reader));

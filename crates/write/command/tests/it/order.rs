@@ -8,6 +8,7 @@ use klatch_domain::event::Change;
 use klatch_domain::room::Visibility;
 use klatch_domain::{MessageId, RoomId, Seq, TimelineEvent};
 use klatch_ports::api::commands::CommandApi;
+use klatch_ports::log::{Append, Completion, EventAppender};
 
 use crate::world::{World, channel, text};
 
@@ -112,5 +113,48 @@ async fn a_clock_that_goes_back_does_not_take_the_room_with_it() {
     let after = commands.send_message(ann, room, text("after")).await.unwrap();
     assert_eq!(after.at, before.at);
     assert!(after.message > before.message);
+    check_timeline(room, &world.timeline(room).await);
+}
+
+/// A log that answers on threads of its own, as the one on disk does.
+struct OnOtherThreads(Arc<klatch_memory::log::MemoryLog>);
+
+#[async_trait::async_trait]
+impl EventAppender for OnOtherThreads {
+    fn submit(&self, append: Append, done: Completion) {
+        let log = Arc::clone(&self.0);
+        std::thread::spawn(move || log.submit(append, done));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_answers_on_its_own_threads_is_as_good_as_any() {
+    let world = World::new(5);
+    let commands = world.instance_on(Arc::new(OnOtherThreads(world.log.clone()))).await;
+    let mut people = Vec::new();
+    for n in 0..20 {
+        people.push(world.person(&format!("p{n}")).await);
+    }
+    let (owner, others) = people.split_first().unwrap();
+    let room = channel(&commands, *owner, "busy", Visibility::Private, others).await;
+    // Newcomers, edits and removals make the queue wait for the stores after an append.
+    let work = people.iter().map(|actor| {
+        let (commands, actor, owner) = (Arc::clone(&commands), *actor, *owner);
+        async move {
+            for n in 0..10 {
+                let sent = commands.send_message(actor, room, text(&format!("{n}"))).await.unwrap();
+                let edited = commands.edit_message(actor, room, sent.message, "new".into()).await;
+                edited.unwrap();
+                if actor.user != owner.user {
+                    commands.remove_member(owner, room, actor.user).await.unwrap();
+                    commands
+                        .add_member(owner, room, actor.user, crate::world::MEMBER)
+                        .await
+                        .unwrap();
+                }
+            }
+        }
+    });
+    join_all(work).await;
     check_timeline(room, &world.timeline(room).await);
 }
