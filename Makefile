@@ -10,8 +10,9 @@ NPM ?= npm
 # Where `make run` keeps its data and listens.
 DATA ?= data
 LISTEN ?= 127.0.0.1:8080
-# More arguments for bench and soak-kill, e.g. make bench ARGS="--duration 10s".
+# More arguments for bench, see klatch bench --help.
 ARGS ?=
+KILLS ?= 50
 
 # cargo's own answer would cost a cargo call per recipe; the default is its default.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -95,6 +96,12 @@ e2e: web binary ## black-box tests of the built binary, then the browser's
 	$(call say,end-to-end tests)
 	$(CARGO) test -p klatch-e2e --no-fail-fast
 	@$(MAKE) --no-print-directory web-e2e
+
+.PHONY: soak-kill
+soak-kill: ## kill the server under load again and again and look for what was lost (KILLS=50)
+	$(call say,$(KILLS) kills under load)
+	KLATCH_KILLS=$(KILLS) $(CARGO) test -p klatch-e2e --test it \
+	  a_server_that_is_killed_again_and_again -- --nocapture
 
 .PHONY: bench
 bench: web ## load the release binary from a second process and print a report (ARGS=…)

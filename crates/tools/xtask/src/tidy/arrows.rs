@@ -100,7 +100,7 @@ const TABLE: &[Arrows] = &[
     row(
         "crates/testing/e2e",
         "klatch-e2e",
-        &[],
+        &["klatch-checker"],
         &["klatch-checker", "klatch-domain", "klatch-loadgen", "klatch-protocol", "klatch-testkit"],
     ),
     row("crates/tools/xtask", "xtask", &[], &[]),
