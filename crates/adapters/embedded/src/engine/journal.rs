@@ -4,10 +4,12 @@
 //! it takes a damaged byte in the middle for the end, dropping what was acknowledged after it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use klatch_ports::PortResult;
+use rustix::fs::SeekFrom;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{Tail, corrupt, failed_io};
@@ -73,22 +75,35 @@ fn journals(dir: &Path) -> PortResult<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// The journal without the zeros that fjall reserves behind its end.
+/// The journal without the zeros that fjall reserves behind its end; most of those are a hole in
+/// the file, which is not read.
 fn read(path: &Path) -> PortResult<Vec<u8>> {
     let io = |error| failed_io("reading a journal", error);
-    let mut file = File::open(path).map_err(io)?;
-    let (mut bytes, mut written) = (Vec::new(), 0);
-    loop {
-        let old = bytes.len();
-        let read = (&mut file).take(1 << 20).read_to_end(&mut bytes).map_err(io)?;
-        let new = bytes.get(old..).unwrap_or_default();
-        if let Some(last) = new.iter().rposition(|byte| *byte != 0) {
-            written = old + last + 1;
-        }
-        if read == 0 {
-            bytes.truncate(written);
-            return Ok(bytes);
-        }
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let (mut bytes, mut end) = (Vec::new(), 0);
+    while let Some((from, to)) = next_data(&file, end, length).map_err(io)? {
+        bytes.resize(usize::try_from(from).unwrap_or(usize::MAX), 0);
+        let part = usize::try_from(to - from).unwrap_or(usize::MAX);
+        bytes.resize(bytes.len().saturating_add(part), 0);
+        let room = bytes.len() - part;
+        file.read_exact_at(bytes.get_mut(room..).unwrap_or_default(), from).map_err(io)?;
+        end = to;
+    }
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(written);
+    Ok(bytes)
+}
+
+/// The next part of the file that is no hole, at `from` or behind it.
+fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    if from >= length {
+        return Ok(None);
+    }
+    match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => Ok(Some((data, rustix::fs::seek(file, SeekFrom::Hole(data))?))),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,0 +1,330 @@
+//! What a disk holds after its power was cut.
+//!
+//! Modelled: a file's bytes and length are sure up to its last sync; of what was written since,
+//! every page (or sector) holds its bytes as of some moment in between, each another if need be,
+//! and so does the length. Names (creating, renaming, removing) reach the disk in the order they
+//! were done, as journalling file systems do it, at least up to the last sync of a directory that
+//! covers them. Not modelled: a device that lies about syncs, damage to what was synced, and names
+//! that overtake one another.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use klatch_conformance::sample::Repeatable;
+
+use crate::trace::Event;
+
+const PAGE: usize = 4096;
+
+/// Files and directories, by path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    names: BTreeMap<PathBuf, Node>,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Directory,
+    File(Content),
+}
+
+/// Pages that are not all zeros.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    length: u64,
+    pages: BTreeMap<u64, Box<[u8]>>,
+}
+
+/// How much of what was not synced is there.
+#[derive(Clone, Copy, Debug)]
+enum Mercy {
+    /// Everything: the process was killed, the machine runs on.
+    All,
+    /// Nothing.
+    None,
+    /// Everything up to some write.
+    Prefix,
+    /// Each unit of so many bytes as of some moment.
+    Scattered(u64),
+}
+
+/// A file since its last sync.
+#[derive(Debug, Default)]
+struct Open {
+    sure: Content,
+    since: Vec<Change>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Write(u64, Vec<u8>),
+    SetLength(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Directory,
+    File(usize),
+}
+
+enum Naming {
+    Put(PathBuf, Place),
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+}
+
+impl Disk {
+    /// Writes everything below `root`.
+    pub(crate) fn lay_out(&self, root: &Path) {
+        for (path, node) in &self.names {
+            match node {
+                Node::Directory => fs::create_dir(root.join(path)).expect("a directory"),
+                Node::File(content) => {
+                    let file = File::create(root.join(path)).expect("a file");
+                    file.set_len(content.length).expect("a length");
+                    for (number, page) in &content.pages {
+                        let at = number * PAGE as u64;
+                        let length = usize::try_from(content.length.saturating_sub(at));
+                        let length = length.expect("small").min(PAGE);
+                        file.write_all_at(&page[..length], at).expect("a page");
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is there when the power is cut after `events`.
+    pub(crate) fn cut(&self, events: &[Event], random: &Repeatable) -> Self {
+        let mercy = match random.next() % 8 {
+            0 => Mercy::All,
+            1 => Mercy::None,
+            2 => Mercy::Prefix,
+            3 | 4 => Mercy::Scattered(512),
+            _ => Mercy::Scattered(PAGE as u64),
+        };
+        let mut running = Running::from(self);
+        for event in events {
+            running.take(event);
+        }
+        running.cut(mercy, random)
+    }
+}
+
+struct Running {
+    files: Vec<Open>,
+    /// Names at the beginning, and what was done to them since.
+    before: BTreeMap<PathBuf, Place>,
+    done: Vec<Naming>,
+    /// How many of those are sure.
+    sure: usize,
+    now: BTreeMap<PathBuf, Place>,
+}
+
+impl Running {
+    fn from(disk: &Disk) -> Self {
+        let (mut files, mut before) = (Vec::new(), BTreeMap::new());
+        for (path, node) in &disk.names {
+            let place = match node {
+                Node::Directory => Place::Directory,
+                Node::File(content) => {
+                    files.push(Open { sure: content.clone(), since: Vec::new() });
+                    Place::File(files.len() - 1)
+                }
+            };
+            before.insert(path.clone(), place);
+        }
+        Self { files, now: before.clone(), before, done: Vec::new(), sure: 0 }
+    }
+
+    fn file(&mut self, path: &Path) -> Option<&mut Open> {
+        match self.now.get(path)? {
+            Place::File(number) => self.files.get_mut(*number),
+            Place::Directory => None,
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Create(path) => {
+                self.files.push(Open::default());
+                self.name(Naming::Put(path.clone(), Place::File(self.files.len() - 1)));
+            }
+            Event::CreateDirectory(path) => {
+                self.name(Naming::Put(path.clone(), Place::Directory));
+            }
+            Event::Rename { from, to } => self.name(Naming::Rename(from.clone(), to.clone())),
+            Event::Remove(path) => self.name(Naming::Remove(path.clone())),
+            Event::Write { path, at, bytes } => {
+                let file =
+                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
+                file.since.push(Change::Write(*at, bytes.clone()));
+            }
+            Event::SetLength { path, length } => {
+                let file =
+                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
+                file.since.push(Change::SetLength(*length));
+            }
+            Event::Sync(path) => {
+                let file =
+                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
+                for change in std::mem::take(&mut file.since) {
+                    file.sure.apply(&change, &mut |_| true);
+                }
+            }
+            Event::SyncDirectory(path) => {
+                let covered = |naming: &Naming| naming.directory() == Some(path);
+                if let Some(last) = self.done.iter().rposition(covered) {
+                    self.sure = self.sure.max(last + 1);
+                }
+            }
+            Event::Mark(_) => {}
+        }
+    }
+
+    fn name(&mut self, naming: Naming) {
+        naming.apply(&mut self.now);
+        self.done.push(naming);
+    }
+
+    fn cut(self, mercy: Mercy, random: &Repeatable) -> Disk {
+        let open = self.done.len() - self.sure;
+        let kept = match mercy {
+            Mercy::All => open,
+            Mercy::None => 0,
+            Mercy::Prefix | Mercy::Scattered(_) => below(random, open + 1),
+        };
+        let mut names = self.before;
+        for naming in &self.done[..self.sure + kept] {
+            naming.apply(&mut names);
+        }
+        let node = |place| match place {
+            Place::Directory => Node::Directory,
+            Place::File(number) => Node::File(self.files[number].cut(mercy, random)),
+        };
+        Disk { names: names.into_iter().map(|(path, place)| (path, node(place))).collect() }
+    }
+}
+
+impl Naming {
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Put(path, _) | Self::Rename(path, _) | Self::Remove(path) => path.parent(),
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, Place>) {
+        match self {
+            Self::Put(path, place) => {
+                names.insert(path.clone(), *place);
+            }
+            Self::Rename(from, to) => {
+                let place = names.remove(from).expect("a name that was given");
+                names.insert(to.clone(), place);
+            }
+            Self::Remove(path) => {
+                names.remove(path).expect("a name that was given");
+            }
+        }
+    }
+}
+
+impl Open {
+    fn cut(&self, mercy: Mercy, random: &Repeatable) -> Content {
+        let mut content = self.sure.clone();
+        let all = self.since.len();
+        let count = match mercy {
+            Mercy::All => all,
+            Mercy::None => 0,
+            Mercy::Prefix | Mercy::Scattered(_) => below(random, all + 1),
+        };
+        let Mercy::Scattered(unit) = mercy else {
+            for change in &self.since[..count] {
+                content.apply(change, &mut |_| true);
+            }
+            return content;
+        };
+        // How many of the changes each unit has seen; `count` is for the length.
+        let mut seen: HashMap<u64, usize> = HashMap::new();
+        let mut length = content.length;
+        for (index, change) in self.since.iter().enumerate() {
+            let mut reached = |at: u64| {
+                let seen = seen.entry(at / unit).or_insert_with(|| below(random, all + 1));
+                index < *seen
+            };
+            match change {
+                Change::Write(at, bytes) => {
+                    content.apply(change, &mut reached);
+                    if index < count {
+                        length = length.max(at + bytes.len() as u64);
+                    }
+                }
+                Change::SetLength(to) if index < count => {
+                    content.apply(change, &mut reached);
+                    length = *to;
+                }
+                Change::SetLength(_) => {}
+            }
+        }
+        content.apply(&Change::SetLength(length), &mut |_| true);
+        content
+    }
+}
+
+impl Content {
+    fn apply(&mut self, change: &Change, reached: &mut dyn FnMut(u64) -> bool) {
+        match change {
+            Change::SetLength(length) => {
+                self.pages.retain(|number, _| number * (PAGE as u64) < *length);
+                let rest = usize::try_from(length % PAGE as u64).expect("small");
+                if let Some(page) = self.pages.get_mut(&(length / PAGE as u64)) {
+                    page[rest..].fill(0);
+                }
+                self.length = *length;
+            }
+            Change::Write(at, bytes) => {
+                self.length = self.length.max(at + bytes.len() as u64);
+                // Sectors divide pages, so whole sectors are taken or left.
+                for (at, sector) in sectors(*at, bytes) {
+                    if reached(at) {
+                        let page = self.pages.entry(at / PAGE as u64);
+                        let page = page.or_insert_with(|| vec![0; PAGE].into());
+                        let from = usize::try_from(at % PAGE as u64).expect("small");
+                        page[from..from + sector.len()].copy_from_slice(sector);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Parts of a write, none across a sector's border, and where each begins.
+fn sectors(mut at: u64, mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    std::iter::from_fn(move || {
+        let room = 512 - usize::try_from(at % 512).expect("small");
+        let (sector, rest) = bytes.split_at(room.min(bytes.len()));
+        let part = (at, sector);
+        at += sector.len() as u64;
+        bytes = rest;
+        (!sector.is_empty()).then_some(part)
+    })
+}
+
+/// A number below `limit`.
+pub(crate) fn below(random: &Repeatable, limit: usize) -> usize {
+    usize::try_from(random.next() % limit as u64).expect("small")
+}
+
+/// Where to cut: anywhere, or right at a change of names, where most goes wrong.
+pub(crate) fn place_to_cut(events: &[Event], random: &Repeatable) -> usize {
+    let anywhere = below(random, events.len() + 1);
+    if random.next().is_multiple_of(2) {
+        return anywhere;
+    }
+    let renaming =
+        |event: &Event| !matches!(event, Event::Write { .. } | Event::Mark(_) | Event::Sync(_));
+    let later = events.iter().skip(anywhere).position(renaming);
+    let jitter = below(random, 3);
+    later.map_or(anywhere, |later| (anywhere + later + jitter).min(events.len()))
+}

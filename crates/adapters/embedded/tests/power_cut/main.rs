@@ -1,0 +1,15 @@
+//! Power cuts: the code under test runs on files, everything it does to them is recorded, and a
+//! disk is made as a power cut at some moment could have left it; see [`disk`] for what that
+//! means. Then it is opened again, checked, goes on, and is cut again: also while it recovers.
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod accounts;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod disk;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod keys;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod stores;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod trace;

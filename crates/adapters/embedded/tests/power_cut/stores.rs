@@ -1,0 +1,282 @@
+//! The read models: after a cut each is what its commits up to its position left, and replaying
+//! from there makes it whole.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use klatch_conformance::random::{IDS, SEQS, same_messages, same_metadata};
+use klatch_conformance::run;
+use klatch_conformance::sample::{
+    P0, Repeatable, head, member, message, room, room_id, time, user, user_id,
+};
+use klatch_domain::member::MemberRole;
+use klatch_domain::{Sealed, Seq};
+use klatch_embedded::stores::{Stores, StoresConfig};
+use klatch_ports::messages::{Applied, MessageCommit, MessageReader, MessageWriter};
+use klatch_ports::metadata::{MetadataCommit, MetadataProgress, MetadataWriter};
+use klatch_ports::{Epoch, Offset};
+
+use crate::disk::{Disk, below, place_to_cut};
+use crate::trace::{Event, Trace};
+
+/// Buffers so small that tables are written and merged all the time.
+const SMALL: StoresConfig = StoresConfig {
+    cache_bytes: 1 << 20,
+    message_buffer_bytes: 48 << 10,
+    metadata_buffer_bytes: 16 << 10,
+    journal_bytes: 64 << 20,
+    open_files: 32,
+};
+
+/// One store's script: every commit follows from its life and number alone.
+#[derive(Clone, Copy)]
+struct Script {
+    seed: u64,
+    /// Bytes of the longest bodies.
+    longest: usize,
+}
+
+impl Script {
+    fn applied(epoch: u32, offset: u64) -> Applied {
+        Applied { epoch: Epoch(epoch), offset: Offset(offset) }
+    }
+
+    fn random(self, epoch: u32, offset: u64) -> Repeatable {
+        Repeatable::new(self.seed ^ u64::from(epoch) << 48 ^ offset << 8)
+    }
+
+    fn messages(self, epoch: u32, offset: u64) -> MessageCommit {
+        let random = self.random(epoch, offset);
+        let applied = Self::applied(epoch, offset);
+        let mut commit = MessageCommit { partition: P0, applied, ..Default::default() };
+        for _ in 0..=random.next() % 6 {
+            let (n, seq) = (random.next() % IDS, 1 + random.next() % SEQS);
+            let mut row = message(room_id(n), seq, (!seq.is_multiple_of(3)).then_some(seq));
+            let length = if random.next().is_multiple_of(8) { self.longest } else { 200 };
+            let word = random.next().to_be_bytes();
+            let body: Vec<u8> = word.into_iter().cycle().take(1 + below(&random, length)).collect();
+            row.body = Some(Sealed { person: row.sender, bytes: Bytes::from(body) });
+            row.edited = Some((time(offset), Seq(offset)));
+            commit.messages.push(row);
+            commit.heads.push((room_id(n), head(offset, seq, offset)));
+        }
+        if random.next().is_multiple_of(4) {
+            let external = u128::from(random.next() % 6);
+            commit.externals.push((external, room_id(random.next() % IDS), Seq(offset)));
+        }
+        commit
+    }
+
+    fn metadata(self, epoch: u32, offset: u64) -> MetadataCommit {
+        let random = self.random(epoch, offset);
+        let applied = Self::applied(epoch, offset);
+        let mut commit = MetadataCommit { partition: P0, applied, ..Default::default() };
+        for _ in 0..=random.next() % 4 {
+            let n = random.next() % IDS;
+            match random.next() % 4 {
+                0 => {
+                    let mut user = user(n);
+                    user.created_at = time(offset);
+                    let external = random.next().is_multiple_of(3).then_some(u128::from(n));
+                    commit.users.push((user, external));
+                }
+                1 => {
+                    let mut room = room(n);
+                    room.deleted = random.next().is_multiple_of(4);
+                    room.member_count = offset;
+                    commit.rooms.push((room, None));
+                }
+                _ => {
+                    let mut stay = member(user_id(random.next() % IDS), offset);
+                    if random.next().is_multiple_of(3) {
+                        stay.role = MemberRole::Owner;
+                    }
+                    stay.left_seq = random.next().is_multiple_of(3).then_some(Seq(offset + 1));
+                    commit.members.push((room_id(n), stay));
+                }
+            }
+        }
+        commit
+    }
+}
+
+/// How far one store was brought.
+#[derive(Clone, Copy)]
+struct Reached {
+    epoch: u32,
+    /// The last commit made in this life.
+    offset: u64,
+    /// The last life whose beginning was acknowledged before the cut.
+    sure_epoch: u32,
+}
+
+/// Checks that rows are those of the commits up to the position, which was reached, and gives it.
+async fn check_messages(stores: &Stores, script: Script, reached: Reached) -> Applied {
+    let applied = stores.messages.applied(P0).await.expect("applied");
+    check_position(applied, reached);
+    let oracle = klatch_memory::messages::MessageStore::new();
+    for offset in 1..=applied.offset.0 {
+        oracle.commit(script.messages(applied.epoch.0, offset)).await.expect("memory");
+    }
+    same_messages(&*stores.messages, &oracle).await;
+    applied
+}
+
+async fn check_metadata(stores: &Stores, script: Script, reached: Reached) -> Applied {
+    let applied = stores.metadata.applied(P0).await.expect("applied");
+    check_position(applied, reached);
+    let oracle = klatch_memory::metadata::MetadataStore::new();
+    for offset in 1..=applied.offset.0 {
+        oracle.commit(script.metadata(applied.epoch.0, offset)).await.expect("memory");
+    }
+    same_metadata(&*stores.metadata, &oracle).await;
+    applied
+}
+
+fn check_position(applied: Applied, reached: Reached) {
+    if applied == Applied::default() {
+        return;
+    }
+    assert!(applied.epoch.0 <= reached.epoch, "{applied:?}: a life that never was");
+    assert!(applied.epoch.0 >= reached.sure_epoch, "{applied:?}: wiped rows came back");
+    let limit = if applied.epoch.0 == reached.epoch { reached.offset } else { u64::MAX };
+    assert!(applied.offset.0 <= limit, "{applied:?}: a commit that never was");
+}
+
+/// What happened before the cuts, so that a test can tell that it tested something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    journals_begun: usize,
+    tables_written: usize,
+    tables_removed: usize,
+}
+
+impl Seen {
+    fn count(&mut self, events: &[Event]) {
+        let table = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with("tables"));
+        let journal = |path: &Path| path.extension().is_some_and(|kind| kind == "jnl");
+        for event in events {
+            match event {
+                Event::Create(path) if table(path) => self.tables_written += 1,
+                Event::Remove(path) if table(path) => self.tables_removed += 1,
+                Event::Create(path) if journal(path) => self.journals_begun += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Opens, checks, goes on for up to `steps` commits, all recorded; cut after cut.
+async fn live_through(seed: u64, script: Script, cuts: usize, steps: usize) -> Seen {
+    let mut happened = Seen::default();
+    let random = Repeatable::new(seed);
+    let mut disk = Disk::default();
+    let mut messages = Reached { epoch: 1, offset: 0, sure_epoch: 0 };
+    let mut metadata = messages;
+    for cut in 0..=cuts {
+        let dir = tempfile::tempdir().expect("a directory");
+        disk.lay_out(dir.path());
+        let trace = Trace::begin(dir.path());
+        let stores = Stores::open(dir.path(), SMALL)
+            .unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: {error}"));
+        let at = check_messages(&stores, script, messages).await;
+        messages = go_on(messages, at);
+        let at = check_metadata(&stores, script, metadata).await;
+        metadata = go_on(metadata, at);
+        if cut == cuts {
+            // Long enough that everything is written anew.
+            for _ in 0..200 {
+                commit(&stores, script, &mut messages, &mut metadata).await;
+            }
+            check_messages(&stores, script, messages).await;
+            check_metadata(&stores, script, metadata).await;
+            trace.end();
+            break;
+        }
+        for _ in 0..below(&random, steps) {
+            commit(&stores, script, &mut messages, &mut metadata).await;
+            if random.next().is_multiple_of(64) {
+                wipe_one(&stores, &trace, &random, &mut messages, &mut metadata).await;
+            }
+        }
+        drop(stores);
+        let events = trace.end();
+        let place = place_to_cut(&events, &random);
+        for event in &events[..place] {
+            match event {
+                Event::Mark(mark) if mark % 2 == 0 => messages.sure_epoch = epoch_of(*mark),
+                Event::Mark(mark) => metadata.sure_epoch = epoch_of(*mark),
+                _ => {}
+            }
+        }
+        happened.count(&events[..place]);
+        disk = disk.cut(&events[..place], &random);
+    }
+    happened
+}
+
+fn epoch_of(mark: u64) -> u32 {
+    u32::try_from(mark / 2).expect("small")
+}
+
+/// Where to go on after opening at `applied`.
+fn go_on(reached: Reached, applied: Applied) -> Reached {
+    if applied == Applied::default() {
+        // Nothing is there: the life that was begun last begins again.
+        return Reached { offset: 0, ..reached };
+    }
+    Reached { epoch: applied.epoch.0, offset: applied.offset.0, ..reached }
+}
+
+async fn commit(stores: &Stores, script: Script, messages: &mut Reached, metadata: &mut Reached) {
+    messages.offset += 1;
+    let rows = script.messages(messages.epoch, messages.offset);
+    stores.messages.commit(rows).await.expect("commit");
+    metadata.offset += 1;
+    let rows = script.metadata(metadata.epoch, metadata.offset);
+    stores.metadata.commit(rows).await.expect("commit");
+}
+
+async fn wipe_one(
+    stores: &Stores,
+    trace: &Trace,
+    random: &Repeatable,
+    messages: &mut Reached,
+    metadata: &mut Reached,
+) {
+    let which = random.next() % 2;
+    let reached = if which == 0 { messages } else { metadata };
+    if which == 0 {
+        stores.messages.wipe().await.expect("wipe");
+    } else {
+        stores.metadata.wipe().await.expect("wipe");
+    }
+    reached.epoch += 1;
+    reached.offset = 0;
+    trace.mark(u64::from(reached.epoch) * 2 + which);
+}
+
+fn many(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let seen = run(live_through(seed, Script { seed, longest: 9_000 }, 8, 150));
+        assert!(seen.tables_written > 5 && seen.tables_removed > 0, "{seed}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_power_cut_leaves_each_read_model_a_true_prefix_first_part() {
+    many(0..10);
+}
+
+#[test]
+fn a_power_cut_leaves_each_read_model_a_true_prefix_second_part() {
+    many(10..20);
+}
+
+#[test]
+fn a_power_cut_around_the_end_of_a_journal_leaves_a_true_prefix() {
+    // Rows so long that a few hundred commits fill a journal, which fjall ends at 64 MB.
+    let script = Script { seed: 77, longest: 900_000 };
+    let seen = run(live_through(77, script, 4, 500));
+    assert!(seen.journals_begun >= 2, "{seen:?}");
+}
