@@ -1,7 +1,7 @@
 //! Fan-out by script. It sends an event only if someone whose presence it knows was in the room,
 //! so that whatever it does not know is missing.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use klatch_domain::event::Event;
 use klatch_domain::{InstanceId, UserId};
 use klatch_ports::bus::BusPublisher;
-use klatch_ports::kv::{KvReader, KvWatch, Revision};
+use klatch_ports::kv::{KvChange, KvReader, KvWatch, Revision};
 use klatch_ports::log::{LogReader, Record};
 use klatch_ports::{Offset, Position, StreamId};
 use klatch_protocol::event::decode;
 use klatch_protocol::inbox::{Effect, InboxEvent, InboxFrame, subject};
 use klatch_protocol::sealed::Place;
 use klatch_protocol::ws::event::event_frame;
+use tokio::time::Instant;
 
 use crate::world::{EPOCH, P0, Server, World};
 
@@ -23,7 +24,7 @@ use crate::world::{EPOCH, P0, Server, World};
 pub(crate) struct FanOut {
     /// Says nothing while set, and forgets what it would have said.
     pub(crate) silent: AtomicBool,
-    /// Looks at presence only after this many milliseconds.
+    /// A presence change counts only this many milliseconds after it was told.
     pub(crate) presence_lag_ms: AtomicU64,
     /// Ends it.
     pub(crate) stop: AtomicBool,
@@ -44,6 +45,7 @@ impl FanOut {
             owner,
             online: HashSet::new(),
             presence: Revision::default(),
+            untaken: VecDeque::new(),
             at: Offset::ZERO,
         };
         tokio::spawn(running.run());
@@ -58,6 +60,8 @@ struct Running {
     owner: u64,
     online: HashSet<UserId>,
     presence: Revision,
+    /// Changes that do not count yet.
+    untaken: VecDeque<(Instant, KvChange)>,
     at: Offset,
 }
 
@@ -66,10 +70,6 @@ impl Running {
         let mut watch = self.world.kv.watch("user.").await.unwrap();
         self.at = self.world.end().await;
         while !self.levers.stop.load(Ordering::Relaxed) {
-            let lag = self.levers.presence_lag_ms.load(Ordering::Relaxed);
-            if lag > 0 {
-                tokio::time::sleep(Duration::from_millis(lag)).await;
-            }
             let told = self.presence;
             self.take_presence(watch.as_mut());
             let batch = self.world.log.read(StreamId::Messages, P0, self.at, 5).await.unwrap();
@@ -86,34 +86,35 @@ impl Running {
                     waited = self.world.log.wait(StreamId::Messages, P0, self.at, beat) => {
                         waited.unwrap();
                     }
-                    change = watch.next() => {
-                        if let Some(change) = change {
-                            self.change(&change.key, change.value.is_some(), change.revision);
-                            self.publish(self.at, Vec::new()).await;
-                        }
-                    }
+                    change = watch.next() => self.note(change),
                 }
             }
         }
     }
 
-    fn take_presence(&mut self, watch: &mut dyn KvWatch) {
-        while let Some(change) = watch.try_next() {
-            self.change(&change.key, change.value.is_some(), change.revision);
-        }
+    fn note(&mut self, change: Option<KvChange>) {
+        let lag = Duration::from_millis(self.levers.presence_lag_ms.load(Ordering::Relaxed));
+        self.untaken.extend(change.map(|change| (Instant::now() + lag, change)));
     }
 
-    fn change(&mut self, key: &str, present: bool, revision: Revision) {
-        self.presence = self.presence.max(revision);
-        let (user, instance) = key.strip_prefix("user.").unwrap().split_once('.').unwrap();
-        if instance != self.instance.to_string() {
-            return;
+    fn take_presence(&mut self, watch: &mut dyn KvWatch) {
+        while let Some(change) = watch.try_next() {
+            self.note(Some(change));
         }
-        let user = user.parse().unwrap();
-        if present {
-            self.online.insert(user);
-        } else {
-            self.online.remove(&user);
+        while self.untaken.front().is_some_and(|(due, _)| *due <= Instant::now()) {
+            let Some((_, change)) = self.untaken.pop_front() else { return };
+            self.presence = self.presence.max(change.revision);
+            let place = change.key.strip_prefix("user.").unwrap();
+            let (user, instance) = place.split_once('.').unwrap();
+            let user: UserId = user.parse().unwrap();
+            if instance != self.instance.to_string() {
+                continue;
+            }
+            if change.value.is_some() {
+                self.online.insert(user);
+            } else {
+                self.online.remove(&user);
+            }
         }
     }
 

@@ -181,3 +181,83 @@ async fn an_unwritten_presence_key_costs_reads_of_the_log_and_no_event() {
     }
     assert_eq!(world.kv.len(), 1, "renewed in time");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joined_just_before_connecting_is_a_member_although_the_store_is_late() {
+    let config =
+        RealtimeConfig { presence_wait: Duration::from_millis(100), ..RealtimeConfig::default() };
+    let server = Server::quick(config).await;
+    let world = &server.world;
+    let (ann, ben) = (world.user("ann").await, world.user("ben").await);
+    let room = world.room(&[ben]);
+    let mut bens = Client::connect(&server, ben).await;
+    bens.ping().await;
+    world.lag_ms.store(1_200, Ordering::Relaxed);
+    world.join(room, ann);
+    bens.expect_events(&[(room, 2)]).await;
+    let mut client = Client::connect(&server, ann).await;
+    client.ping().await;
+    world.say(room, ben, "welcome");
+    client.expect_events(&[(room, 3)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_of_many_is_read_as_it_was_although_the_store_is_ahead() {
+    let server = Server::quick(RealtimeConfig::default()).await;
+    let world = &server.world;
+    let mut users = Vec::new();
+    for n in 0..12 {
+        users.push(world.user(&format!("user{n}")).await);
+    }
+    let room = world.room(&users[..11]);
+    let mut clients = Vec::new();
+    for user in &users {
+        let mut client = Client::connect(&server, *user).await;
+        client.ping().await;
+        clients.push(client);
+    }
+    // All of this is read from the log at once, when the store knows how it ends.
+    world.faults(BusFaults { drop: 100, repeat: 0 });
+    world.say(room, users[0], "2");
+    world.leave(room, users[1]); // 3
+    world.say(room, users[0], "4");
+    world.join(room, users[1]); // 5
+    world.join(room, users[11]); // 6
+    world.say(room, users[0], "7");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.faults(BusFaults::default());
+    for client in &mut clients {
+        let due = world.model.lock().due(client.user, client.live_from().offset);
+        let due: Vec<_> = due.into_iter().filter(|(_, seq)| *seq > 1).collect();
+        client.expect_events(&due).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn presence_that_cannot_be_written_costs_reads_of_the_log_and_no_event() {
+    let config =
+        RealtimeConfig { presence_wait: Duration::from_millis(100), ..RealtimeConfig::default() };
+    let server = Server::quick(config).await;
+    let world = &server.world;
+    let (ann, ben) = (world.user("ann").await, world.user("ben").await);
+    let room = world.room(&[ann, ben]);
+    world.kv_is_down.store(true, Ordering::Relaxed);
+    let mut client = Client::connect(&server, ann).await;
+    client.ping().await;
+    for _ in 0..5 {
+        world.say(room, ben, "hi");
+    }
+    let due = world.model.lock().due(ann, client.live_from().offset);
+    assert!(due.ends_with(&[(room, 5), (room, 6)]));
+    client.expect_events(&due).await;
+    assert!(world.kv.is_empty());
+    world.kv_is_down.store(false, Ordering::Relaxed);
+    while world.kv.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let gaps = server.realtime.stats().snapshot().gaps;
+    world.say(room, ben, "hi");
+    client.expect_events(&[(room, 7)]).await;
+    assert_eq!(server.realtime.stats().snapshot().gaps, gaps, "fan-out is believed again");
+}

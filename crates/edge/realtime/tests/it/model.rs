@@ -14,7 +14,7 @@ use klatch_testkit::BusFaults;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
@@ -26,6 +26,8 @@ use crate::world::{Server, World};
 #[derive(Default)]
 struct Diary {
     seen: Vec<Seen>,
+    /// The answer to a resume was a snapshot: the store was too late for a replay.
+    snapshot: bool,
     broken: Option<String>,
 }
 
@@ -33,6 +35,8 @@ struct Open {
     user: UserId,
     /// Everything after this is due.
     after: Offset,
+    /// The position of `hello`.
+    live_from: Offset,
     diary: Arc<Mutex<Diary>>,
     close: oneshot::Sender<()>,
 }
@@ -43,6 +47,7 @@ impl Open {
         let diary = Arc::new(Mutex::new(Diary::default()));
         let (close, mut closed) = oneshot::channel();
         let (user, pages) = (client.user, Arc::clone(&diary));
+        let live_from = client.live_from().offset;
         tokio::spawn(async move {
             if speaks {
                 client.send(&json!({"type": "ping"})).await;
@@ -54,8 +59,10 @@ impl Open {
                 };
                 match message {
                     Some(Ok(Message::Text(text))) => {
-                        let frame = serde_json::from_str(&text).unwrap();
-                        pages.lock().seen.extend(Seen::of(&frame));
+                        let frame: Value = serde_json::from_str(&text).unwrap();
+                        let mut diary = pages.lock();
+                        diary.seen.extend(Seen::of(&frame));
+                        diary.snapshot |= frame["payload"]["tier"] == "snapshot";
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     other => {
@@ -65,13 +72,14 @@ impl Open {
                 }
             }
         });
-        Self { user, after, diary, close }
+        Self { user, after, live_from, diary, close }
     }
 
     /// Compares with the model: all of what is due if `whole`, else a beginning of it.
     fn judge(&self, world: &World, whole: bool) -> Result<(), String> {
-        let due = world.model.lock().due(self.user, self.after);
         let diary = self.diary.lock();
+        let after = if diary.snapshot { self.live_from } else { self.after };
+        let due = world.model.lock().due(self.user, after);
         if let Some(broken) = &diary.broken {
             return Err(format!("the connection ended: {broken}"));
         }
@@ -100,6 +108,7 @@ impl Run {
             inbox_silence_max: Duration::from_millis(300),
             presence_wait: Duration::from_millis(150),
             hold: Duration::from_millis(0),
+            rooms_max: 2,
             ..RealtimeConfig::default()
         };
         let world = World::new(seed);
@@ -140,14 +149,18 @@ impl Run {
                 self.world.faults(BusFaults { drop, repeat: 20 });
             }
             80..83 => {
-                let lag = self.random.random_range(0..4) * 15;
+                let lag = [0, 0, 20, 60, 200][self.random.random_range(0..5)];
                 self.world.lag_ms.store(lag, Ordering::Relaxed);
             }
             83..86 => {
-                let lag = self.random.random_range(0..3) * 120;
+                let lag = [0, 0, 100, 600][self.random.random_range(0..4)];
                 self.fan_out.presence_lag_ms.store(lag, Ordering::Relaxed);
             }
             86..88 => {
+                let down = self.random.random_range(0..3) == 0;
+                self.world.kv_is_down.store(down, Ordering::Relaxed);
+            }
+            88..90 => {
                 self.fan_out.stop.store(true, Ordering::Relaxed);
                 self.owner += 1;
                 self.fan_out = FanOut::start(&self.server, self.owner);
@@ -195,13 +208,17 @@ impl Run {
         let verdict = open.judge(&self.world, false);
         assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
         // The newest event it has seen, or where it began.
-        let last = open.diary.lock().seen.last().map_or(open.after, |seen| seen.offset);
+        let diary = open.diary.lock();
+        let began = if diary.snapshot { open.live_from } else { open.after };
+        let last = diary.seen.last().map_or(began, |seen| seen.offset);
+        drop(diary);
         self.left_at.insert(open.user, last);
         let _ = open.close.send(());
     }
 
     async fn finish(&mut self) {
         self.world.faults(BusFaults::default());
+        self.world.kv_is_down.store(false, Ordering::Relaxed);
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         loop {
             let verdicts = self.open.iter().map(|open| open.judge(&self.world, true));

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use klatch_domain::event::{
@@ -32,10 +33,13 @@ use klatch_ports::api::commands::{
 };
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::keys::KeyWriter;
+use klatch_ports::kv::{KvWriter, Revision};
 use klatch_ports::log::{Append, EventAppender, Expected, LogReader};
 use klatch_ports::messages::Applied;
 use klatch_ports::metadata::{MetadataCommit, MetadataWriter, UserReader};
-use klatch_ports::{Epoch, Offset, Partition, Position, StreamId};
+use klatch_ports::{
+    Epoch, ErrorKind, Offset, Partition, PortError, PortResult, Position, StreamId,
+};
 use klatch_protocol::event::{decode, encode, key};
 use klatch_protocol::sealed::{KeyRing, Place};
 use klatch_realtime::{Deps, Realtime, RealtimeConfig};
@@ -117,6 +121,8 @@ pub(crate) struct World {
     pub(crate) lag_ms: AtomicU64,
     /// How long commands wait for their answer, in milliseconds.
     pub(crate) slow_ms: AtomicU64,
+    /// Presence cannot be written while set.
+    pub(crate) kv_is_down: AtomicBool,
 }
 
 impl World {
@@ -139,6 +145,7 @@ impl World {
             tokens: Arc::default(),
             lag_ms: AtomicU64::new(0),
             slow_ms: AtomicU64::new(0),
+            kv_is_down: AtomicBool::new(false),
         });
         tokio::spawn(write_metadata(Arc::clone(&world)));
         world
@@ -149,7 +156,7 @@ impl World {
             tokens: Arc::clone(&self.tokens) as _,
             commands: Arc::new(Commands(Arc::clone(self))),
             bus: Arc::new(self.flaky.clone()),
-            presence: Arc::new(self.kv.clone()),
+            presence: Arc::new(Presence(Arc::clone(self))),
             log: Arc::new(self.log.clone()),
             metadata: Arc::clone(&self.metadata) as _,
             keys: Arc::clone(&self.keys),
@@ -336,6 +343,38 @@ async fn fold(store: &MetadataStore, event: &TimelineEvent, commit: &mut Metadat
         None => room.take_in(event),
     }
     commit.rooms.push((room, None));
+}
+
+/// The KV, unless it is down.
+struct Presence(Arc<World>);
+
+impl Presence {
+    fn up(&self) -> PortResult<&MemoryKv> {
+        let down = self.0.kv_is_down.load(Ordering::Relaxed);
+        let error = PortError::new(ErrorKind::Unavailable, "kv", "put");
+        if down { Err(error) } else { Ok(&self.0.kv) }
+    }
+}
+
+#[async_trait]
+impl KvWriter for Presence {
+    async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> PortResult<Revision> {
+        self.up()?.put(key, value, ttl).await
+    }
+
+    async fn put_if(
+        &self,
+        key: &str,
+        value: Bytes,
+        ttl: Option<Duration>,
+        expected: Option<Revision>,
+    ) -> PortResult<Option<Revision>> {
+        self.up()?.put_if(key, value, ttl, expected).await
+    }
+
+    async fn delete(&self, key: &str) -> PortResult<Revision> {
+        self.up()?.delete(key).await
+    }
 }
 
 /// Commands straight to the log: rules are another role's business.
