@@ -40,6 +40,10 @@ pub(crate) struct Stretch {
     pub(crate) load_cpu: Cpu,
     /// Mean bytes of a frame that arrived.
     pub(crate) frame_bytes: f64,
+    /// Mean frames that one read of the load gave: about what the server put into one write.
+    pub(crate) frames_per_read: f64,
+    /// Mean records of the log that shared a sync, if the server tells.
+    pub(crate) records_per_sync: Option<f64>,
     /// Messages that were not done in time.
     pub(crate) unfinished: u64,
 }
@@ -100,6 +104,7 @@ impl<'a> Chat<'a> {
     pub(crate) fn measure(&mut self, pace: Pace, time: Duration) -> Result<Stretch> {
         self.ledger.figures = Figures::default();
         let before_in = self.engine.totals.clone();
+        let metrics_before = self.server.metrics();
         let before = self.server.cpu()?;
         let load_before = Cpu::of_this()?;
         let begun = Instant::now();
@@ -119,11 +124,26 @@ impl<'a> Chat<'a> {
             self.server.log_tail()
         );
         let totals = &self.engine.totals;
-        let (bytes, frames) = (totals.bytes - before_in.bytes, totals.frames - before_in.frames);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let frame_bytes = bytes as f64 / frames.max(1) as f64;
+        let [bytes, frames, reads] = [
+            totals.bytes - before_in.bytes,
+            totals.frames - before_in.frames,
+            totals.reads - before_in.reads,
+        ]
+        .map(|count| count as f64);
+        let (frame_bytes, frames_per_read) = (bytes / frames.max(1.0), frames / reads.max(1.0));
+        let records_per_sync = self.server.metrics().records_per_sync(&metrics_before);
         let figures = std::mem::take(&mut self.ledger.figures);
-        Ok(Stretch { figures, seconds, cpu, load_cpu, frame_bytes, unfinished })
+        Ok(Stretch {
+            figures,
+            seconds,
+            cpu,
+            load_cpu,
+            frame_bytes,
+            frames_per_read,
+            records_per_sync,
+            unfinished,
+        })
     }
 
     fn talk(&mut self, pace: Pace, time: Duration) -> Result<()> {

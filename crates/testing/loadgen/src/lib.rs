@@ -16,6 +16,7 @@ mod http;
 mod identity;
 mod ledger;
 mod machine;
+mod metrics;
 mod proc;
 mod report;
 mod scan;

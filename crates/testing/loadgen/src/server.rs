@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::child::Process;
 use crate::http::Http;
 use crate::identity::Issuer;
+use crate::metrics::Metrics;
 use crate::proc::{Cpu, Memory};
 
 /// How long a server may take to be ready.
@@ -183,13 +184,10 @@ impl Server {
         Ok(())
     }
 
-    /// What the server says an acknowledgement is worth, if it says so.
-    pub(crate) fn durability(&self) -> Option<String> {
-        let mut http = Http::connect(self.address, None).ok()?;
-        let said = |answer: serde_json::Value| Some(answer.get("durability")?.as_str()?.to_owned());
-        ["/readyz", "/api/v1/meta"]
-            .into_iter()
-            .find_map(|path| said(http.get(path).ok()?.json().ok()?))
+    /// The server's own counters; none if it shows none.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let scrape = || Http::connect(self.address, None)?.get("/metrics")?.success();
+        scrape().map(|text| Metrics::parse(&String::from_utf8_lossy(&text))).unwrap_or_default()
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> Bench<'a> {
         let server = Server::start(&self.args.target, &self.issuer, &name, cpus)?;
         self.say(&format!("  server ready after {:.2} s", server.start_seconds));
         if self.durability.is_none() {
-            self.durability = server.durability();
+            self.durability = server.metrics().durability().map(str::to_owned);
         }
         Ok(server)
     }
@@ -96,6 +96,10 @@ impl<'a> Bench<'a> {
         sample.put("disordered", whole(figures.disordered));
         sample.put("foreign", whole(figures.foreign));
         sample.put("frame_bytes", stretch.frame_bytes);
+        sample.put("frames_per_read", stretch.frames_per_read);
+        if let Some(records) = stretch.records_per_sync {
+            sample.put("records_per_sync", records);
+        }
         sample.put("load_cpu_percent", stretch.load_cpu.seconds / stretch.seconds * 100.0);
         sample.errors.clone_from(&figures.errors);
         if stretch.unfinished > 0 {
