@@ -121,7 +121,8 @@ pub(super) fn open(
     stream: StreamId,
     start: Offset,
 ) -> PortResult<EmbeddedConsumer> {
-    let progress = shared.consumers.open(&*shared.disk, name, stream, start.0)?;
+    let start = start.0.min(shared.end());
+    let progress = shared.consumers.open(&*shared.disk, name, stream, start)?;
     let holder = progress.lock().take_over(shared.clock.now());
     Ok(EmbeddedConsumer { shared: Arc::clone(shared), progress, stream, holder })
 }

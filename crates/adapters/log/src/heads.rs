@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::batch::stream_number;
 use super::index::{Merge, merged_path, write_merged};
-use super::table::{HeadKey, Table};
+use super::table::{HeadKey, HeadMap, Table};
 use crate::disk::Disk;
 
 /// So many tables of one size become one of the next: the number of tables that a lookup may have
@@ -22,6 +22,14 @@ const CACHE: usize = 100_000;
 
 pub(super) fn head_key(stream: StreamId, key: Key) -> HeadKey {
     (stream_number(stream), key.0)
+}
+
+/// A lookup failed at the table that covers these offsets.
+#[derive(Debug)]
+pub(super) struct FindError {
+    pub(super) error: io::Error,
+    pub(super) base: u64,
+    pub(super) last: u64,
 }
 
 /// A table and what it covers.
@@ -53,9 +61,9 @@ pub(super) struct Heads {
 #[derive(Debug, Default)]
 struct Hot {
     /// Of the segment that is written to.
-    active: HashMap<HeadKey, u64>,
+    active: HeadMap,
     /// Of segments without a table yet, newest first, with their base offsets.
-    sealing: Vec<(u64, Arc<HashMap<HeadKey, u64>>)>,
+    sealing: Vec<(u64, Arc<HeadMap>)>,
     /// What tables answered.
     cache: HashMap<HeadKey, Option<u64>>,
 }
@@ -80,7 +88,7 @@ impl Hot {
 }
 
 impl Heads {
-    pub(super) fn new(active: HashMap<HeadKey, u64>, tables: Vec<Covered>, forgotten: u64) -> Self {
+    pub(super) fn new(active: HeadMap, tables: Vec<Covered>, forgotten: u64) -> Self {
         let hot = Hot { active, ..Hot::default() };
         Self {
             hot: Mutex::new(hot),
@@ -100,15 +108,19 @@ impl Heads {
     /// The newest record of a key. May read a few blocks.
     ///
     /// # Errors
-    /// `InvalidData` when a table is damaged, or what the disk says.
-    pub(super) fn find(&self, key: HeadKey) -> io::Result<Option<u64>> {
+    /// What the disk says, or that a table is damaged, and which.
+    pub(super) fn find(&self, key: HeadKey) -> Result<Option<u64>, FindError> {
         if let Memory::Knows(found) = self.in_memory(key) {
             return Ok(found);
         }
         let tables = Arc::clone(&self.tables.read());
         let mut found = None;
         for covered in tables.iter() {
-            found = covered.table.find(key)?;
+            found = covered.table.find(key).map_err(|error| FindError {
+                error,
+                base: covered.base,
+                last: covered.last,
+            })?;
             if found.is_some() {
                 break;
             }
@@ -139,7 +151,7 @@ impl Heads {
     }
 
     /// The active segment, which began with `base`, is sealed: what its index will hold.
-    pub(super) fn seal(&self, base: u64) -> Arc<HashMap<HeadKey, u64>> {
+    pub(super) fn seal(&self, base: u64) -> Arc<HeadMap> {
         let mut hot = self.hot.lock();
         let heads = Arc::new(std::mem::take(&mut hot.active));
         hot.sealing.insert(0, (base, Arc::clone(&heads)));
@@ -182,7 +194,7 @@ impl Heads {
             };
             let table = Arc::new(write_merged(disk, &merge)?);
             let merged = Covered { base: merge.base, last: merge.last, segments, table };
-            self.replace(run, &merged);
+            self.replace(std::slice::from_ref(&merged));
             for file in run.iter().filter_map(Covered::merged_file) {
                 // The file of the oldest one was replaced by the merged one under the same name.
                 if Some(&file) != merged.merged_file().as_ref() {
@@ -192,13 +204,14 @@ impl Heads {
         }
     }
 
-    fn replace(&self, run: &[Covered], merged: &Covered) {
+    /// Puts `new`, newest first, in the place of all tables within what they cover.
+    pub(super) fn replace(&self, new: &[Covered]) {
+        let (Some(newest), Some(oldest)) = (new.first(), new.last()) else { return };
         let mut tables = self.tables.write();
-        let is_in_run = |covered: &Covered| run.iter().any(|old| old.base == covered.base);
-        let mut list: Vec<_> =
-            tables.iter().filter(|covered| !is_in_run(covered)).cloned().collect();
-        let at = list.partition_point(|covered| covered.base > merged.base);
-        list.insert(at, merged.clone());
+        let inside = |old: &Covered| old.base >= oldest.base && old.last <= newest.last;
+        let mut list: Vec<_> = tables.iter().filter(|covered| !inside(covered)).cloned().collect();
+        let at = list.partition_point(|covered| covered.base > newest.last);
+        list.splice(at..at, new.iter().cloned());
         *tables = Arc::new(list);
     }
 
@@ -231,7 +244,7 @@ mod tests {
     const SEGMENTS: u64 = 70;
 
     /// Key `n` is written in every segment whose number is a multiple of `n`.
-    fn keys_of(segment: u64) -> HashMap<HeadKey, u64> {
+    fn keys_of(segment: u64) -> HeadMap {
         let written = (1..=SEGMENTS).filter(|n| segment.is_multiple_of(*n));
         written.map(|n| ((1, u128::from(n)), segment * 1000 + n)).collect()
     }
@@ -258,7 +271,7 @@ mod tests {
     #[test]
     fn heads_are_found_through_any_number_of_merges() {
         let sim = SimDisk::new(1);
-        let heads = Heads::new(HashMap::new(), Vec::new(), 0);
+        let heads = Heads::new(HeadMap::default(), Vec::new(), 0);
         fill(&*sim.disk(), &heads);
         assert_eq!(heads.tables.read().len(), 1 + 6);
         for _ in 0..2 {
@@ -276,7 +289,7 @@ mod tests {
     #[test]
     fn forgotten_heads_are_absent() {
         let sim = SimDisk::new(1);
-        let heads = Heads::new(HashMap::new(), Vec::new(), 0);
+        let heads = Heads::new(HeadMap::default(), Vec::new(), 0);
         fill(&*sim.disk(), &heads);
         let gone = heads.forget(64_999);
         assert_eq!(gone, ["log/00000000000000001000.heads"]);
@@ -289,7 +302,7 @@ mod tests {
     #[test]
     fn what_memory_knows_beats_what_tables_hold() {
         let sim = SimDisk::new(1);
-        let heads = Heads::new(HashMap::new(), Vec::new(), 0);
+        let heads = Heads::new(HeadMap::default(), Vec::new(), 0);
         fill(&*sim.disk(), &heads);
         assert_eq!(heads.find((1, 3)).unwrap(), Some(69_003));
         heads.advance(std::iter::once(((1, 3), 80_000)));

@@ -28,6 +28,7 @@ mod progress;
 mod queue;
 mod reader;
 mod recover;
+mod repair;
 mod scan;
 mod segment;
 mod space;

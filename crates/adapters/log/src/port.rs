@@ -177,7 +177,7 @@ impl LogReader for EmbeddedLog {
         if let Memory::Knows(found) = self.shared.heads.in_memory(key) {
             return Ok(found.map(Offset));
         }
-        let find = move |shared: &Arc<Shared>| shared.heads.find(key).map_err(io("head"));
+        let find = move |shared: &Arc<Shared>| shared.find_head(key).map_err(io("head"));
         Ok(self.shared.blocking("head", find).await?.map(Offset))
     }
 

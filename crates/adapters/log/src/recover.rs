@@ -1,7 +1,7 @@
 //! Opens what is on the disk: cuts a torn end, refuses damage, and serves nothing that is not
 //! durable.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io as std_io;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::segment::{
     segment_path,
 };
 use super::space::{clear_spare, prepare, remove_if_there};
-use super::table::Table;
+use super::table::{HeadMap, Table};
 use super::writer::Start;
 use crate::disk::{Disk, DiskFile, DiskLock, NEW_ENDING};
 
@@ -106,7 +106,7 @@ fn create(
     Ok(Recovered {
         epoch,
         segments: Segments::new(Vec::new(), new_active(header, file)),
-        heads: Heads::new(HashMap::new(), Vec::new(), 0),
+        heads: Heads::new(HeadMap::default(), Vec::new(), 0),
         start: Start { last: 0, last_time: Timestamp::default(), filled, marked: false },
     })
 }
@@ -201,7 +201,7 @@ fn cut(disk: &dyn Disk, active: &OpenedActive) -> PortResult<()> {
 }
 
 /// Opens a segment that ends with `last`, by its index; makes the index anew when there is none.
-fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(Sealed, Covered)> {
+pub(super) fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(Sealed, Covered)> {
     let file = disk.open(&segment_path(base)).map_err(io("open"))?;
     let header = SegmentHeader::read(disk, &*file, base).map_err(io("open"))?;
     let from_index = || {
@@ -236,6 +236,14 @@ fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(Sealed, Cov
     let covered = Covered { base, last, segments: 1, table };
     let stamp = header.stamp;
     Ok((Sealed { base, last, stamp, last_time, marks: Mutex::new(None) }, covered))
+}
+
+/// The table of a segment that ends with `last`, made anew from the segment.
+pub(super) fn rebuild_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<Covered> {
+    let file = disk.open(&segment_path(base)).map_err(io("repair"))?;
+    let header = SegmentHeader::read(disk, &*file, base).map_err(io("repair"))?;
+    let (_, _, table) = rebuild_index(disk, &*file, header, last)?;
+    Ok(Covered { base, last, segments: 1, table: Arc::new(table) })
 }
 
 fn is_disk_failure(error: &std_io::Error) -> bool {

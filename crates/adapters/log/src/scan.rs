@@ -1,11 +1,10 @@
 //! Walks over the batches of one segment and finds where they stop making sense.
 
-use std::collections::HashMap;
 use std::io;
 
 use super::batch::{HEADER, Header, Records, SECTOR, stream_number};
 use super::segment::{DATA, Marks};
-use super::table::HeadKey;
+use super::table::HeadMap;
 use crate::disk::DiskFile;
 
 /// Files are read in pieces of this many bytes, unless one batch is larger.
@@ -15,7 +14,7 @@ const PIECE: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) marks: Marks,
-    pub(super) heads: HashMap<HeadKey, u64>,
+    pub(super) heads: HeadMap,
     /// The offset that the next record would have.
     pub(super) next: u64,
     /// Where the batches begin of which the file itself does not prove that they were synced.
@@ -84,7 +83,7 @@ pub(super) fn scan(file: &dyn DiskFile, base: u64, stamp: u32, limit: u64) -> io
     let mut window = Window::new(file);
     let mut scan = Scan {
         marks: Marks::new(),
-        heads: HashMap::new(),
+        heads: HeadMap::default(),
         next: base,
         unproven: DATA,
         marked: false,

@@ -192,6 +192,13 @@ impl Segments {
         Arc::clone(&self.0.read().active)
     }
 
+    /// Those that hold nothing outside of these offsets.
+    pub(super) fn sealed_between(&self, base: u64, last: u64) -> Vec<Arc<Sealed>> {
+        let listed = self.0.read();
+        let inside = |sealed: &&Arc<Sealed>| sealed.base >= base && sealed.last <= last;
+        listed.sealed.iter().filter(inside).map(Arc::clone).collect()
+    }
+
     /// Offset of the first record that is still there.
     pub(super) fn first(&self) -> u64 {
         let listed = self.0.read();

@@ -10,6 +10,8 @@
 //! The first keys and the filter stay in memory: about one and a half bytes an entry. A lookup of
 //! an absent key costs no read in 99 of 100 cases, that of a present one costs one read of 4 KiB.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::sync::Arc;
 
@@ -18,6 +20,36 @@ use crate::disk::DiskFile;
 
 /// The number of a stream and the bits of a key.
 pub(super) type HeadKey = (u8, u128);
+
+/// A map by such keys.
+pub(super) type HeadMap = HashMap<HeadKey, u64, BuildHasherDefault<KeyHasher>>;
+
+/// Keys are ids that the server made, random in their low half: mixing that is all it takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u8(*byte);
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        let bytes = number.to_le_bytes();
+        let low = u64_at(&bytes, 0).unwrap_or_default();
+        let high = u64_at(&bytes, 8).unwrap_or_default();
+        self.0 = mix(mix(self.0 ^ high) ^ low);
+    }
+}
 
 const MAGIC: &[u8; 8] = b"KLHEADS1";
 const HEADER: usize = 40;
@@ -36,16 +68,18 @@ fn damaged(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
+/// Spreads what differs anywhere over all bits (the end of splitmix64).
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 /// Two numbers from a key, for the probes. Keys are ids, random in their low half.
 fn hashes((stream, key): HeadKey) -> (u64, u64) {
     let bytes = key.to_le_bytes();
     let low = u64_at(&bytes, 0).unwrap_or_default();
     let high = u64_at(&bytes, 8).unwrap_or_default();
-    let mix = |mut z: u64| {
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
     let one = mix(low ^ u64::from(stream).rotate_left(56));
     (one, mix(high ^ one) | 1)
 }

@@ -1,6 +1,5 @@
 //! The thread that keeps house: indexes of sealed segments, merged tables, places of consumers.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,12 +10,12 @@ use super::Shared;
 use super::heads::Covered;
 use super::index::{Contents, write};
 use super::segment::{Sealed, index_path};
-use super::table::HeadKey;
+use super::table::HeadMap;
 
 /// A segment that needs its index.
 pub(super) struct Sealing {
     pub(super) sealed: Arc<Sealed>,
-    pub(super) heads: Arc<HashMap<HeadKey, u64>>,
+    pub(super) heads: Arc<HeadMap>,
 }
 
 /// Works until the writer, who has the other end, is gone.

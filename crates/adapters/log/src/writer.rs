@@ -1,6 +1,6 @@
 //! The one thread that writes: takes what waits, checks conditions, writes and syncs it as one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use super::queue::{Next, Pending};
 use super::recover::{make_file, new_active, put_in_use};
 use super::segment::{Active, DATA, SegmentHeader};
 use super::space::NoRoom;
-use super::table::HeadKey;
+use super::table::HeadMap;
 use super::tend::Sealing;
 
 /// What became of a batch, for the thread that tells.
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     taken: VecDeque<Pending>,
     incoming: Vec<Pending>,
     /// Heads that the batch in the making will leave.
-    overlay: HashMap<HeadKey, u64>,
+    overlay: HeadMap,
     /// Whether the end is marked since the last batch.
     marked: bool,
     synced: Instant,
@@ -118,7 +118,7 @@ impl Writer {
             encoder: Encoder::default(),
             taken: VecDeque::new(),
             incoming: Vec::new(),
-            overlay: HashMap::new(),
+            overlay: HeadMap::default(),
             marked,
             synced: Instant::now(),
         }
@@ -192,7 +192,7 @@ impl Writer {
         if let Expected::Head(expected) = append.expected {
             let actual = match self.overlay.get(&key) {
                 Some(offset) => Some(*offset),
-                None => self.shared.heads.find(key).map_err(|error| {
+                None => self.shared.find_head(key).map_err(|error| {
                     // Nothing was appended; the kind says that someone must look.
                     AppendError::Port(port_io("append")(error))
                 })?,

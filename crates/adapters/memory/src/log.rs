@@ -248,7 +248,7 @@ impl EventConsumer for MemoryLog {
             return Err(misconfigured("open consumer", "this cannot name a consumer"));
         }
         let mut state = self.0.state.lock();
-        state.partition(partition, "open consumer")?;
+        let start = start.min(state.partition(partition, "open consumer")?.end());
         let progress = state
             .consumers
             .entry((name.to_owned(), stream, partition))

@@ -355,8 +355,8 @@ pub fn is_consumer_name(name: &str) -> bool {
 #[async_trait]
 pub trait EventConsumer: Send + Sync {
     /// The consumer called `name` on a partition: made at `start` when new (its first record is
-    /// the first one after it), else where it was: every record after the floor that was not
-    /// finished comes again, put-back ones when they are due.
+    /// the first one after it; a `start` after the end is the end), else where it was: every
+    /// record after the floor that was not finished comes again, put-back ones when they are due.
     ///
     /// One holder at a time: opening it again ends the earlier handle, whose calls then answer
     /// [`ErrorKind::Closed`]. The same name on another stream or partition is another consumer.

@@ -78,6 +78,7 @@ macro_rules! log_suite {
         ]);
         $crate::log_suite!(@each $make, consume, [
             a_new_consumer_begins_after_its_start,
+            a_new_consumer_cannot_begin_after_the_end,
             a_consumer_hands_out_only_what_its_stream_shows,
             fetch_waits_for_the_first_record,
             fetch_without_anything_new_is_empty_after_its_time,

@@ -7,5 +7,9 @@
 )]
 
 mod conformance;
+mod damage;
+mod faults;
+mod oracle;
 mod power;
+mod retention;
 mod rig;

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use klatch_log::disk::Disk;
+use klatch_log::disk::sim::SimDisk;
 use klatch_log::{EmbeddedLog, LogConfig};
-use klatch_ports::log::{LogReader, Record};
-use klatch_ports::{Offset, Partition, PortResult, StreamId};
+use klatch_ports::log::{Append, EventAppender, Expected, Key, Kind, LogReader, NewRecord, Record};
+use klatch_ports::{Offset, Partition, PortError, PortResult, StreamId};
 use klatch_testkit::{ManualClock, SeededEntropy};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use smallvec::smallvec;
 
 /// Segments of a few batches, and times that a test can wait for.
 pub(crate) fn small() -> LogConfig {
@@ -34,6 +37,10 @@ pub(crate) fn open(
     clock: &ManualClock,
 ) -> PortResult<Arc<EmbeddedLog>> {
     EmbeddedLog::open(disk, config, Arc::new(clock.clone()), &SeededEntropy::new(1))
+}
+
+pub(crate) fn open_sim(sim: &SimDisk) -> PortResult<Arc<EmbeddedLog>> {
+    open(sim.disk(), small(), &ManualClock::default())
 }
 
 /// Everything that `stream` shows.
@@ -61,4 +68,32 @@ impl Dice {
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0.random_range(0..limit)
     }
+}
+
+/// One record of a room.
+pub(crate) fn send(key: u128, expected: Expected, body: impl Into<Bytes>) -> Append {
+    let record = NewRecord { kind: Kind::Send, body: body.into() };
+    Append { stream: StreamId::Messages, key: Key(key), expected, records: smallvec![record] }
+}
+
+/// Appends `count` records to seven keys, each a batch of its own.
+pub(crate) async fn fill(log: &EmbeddedLog, count: u64) {
+    for n in 0..count {
+        let body = format!("{n} {}", "x".repeat(usize::try_from(n * 37 % 400).unwrap()));
+        log.append(send(u128::from(n % 7), Expected::Any, body)).await.expect("append");
+    }
+}
+
+/// The error of what must not succeed.
+pub(crate) fn refused<T>(outcome: PortResult<T>) -> PortError {
+    match outcome {
+        Ok(_) => panic!("this succeeded"),
+        Err(error) => error,
+    }
+}
+
+/// Names of the segments, oldest first.
+pub(crate) fn segments(sim: &SimDisk) -> Vec<String> {
+    let names = sim.names("log").into_iter().filter(|name| name.contains(".seg"));
+    names.map(|name| format!("log/{name}")).collect()
 }

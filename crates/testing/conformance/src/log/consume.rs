@@ -60,6 +60,15 @@ pub async fn a_new_consumer_begins_after_its_start(fixture: &impl LogFixture) {
     assert_eq!(now(&mut again).await, []);
 }
 
+/// Nothing that is still to come is skipped.
+pub async fn a_new_consumer_cannot_begin_after_the_end(fixture: &impl LogFixture) {
+    let log = fixture.log();
+    let offsets = fill(log, 1).await;
+    let mut consumer = open_at(log, "eager", Offset(offsets[0].0 + 1_000)).await;
+    let next_one = fill(log, 1).await;
+    assert_eq!(next(&mut consumer).await, first(&next_one));
+}
+
 /// Copies included, as for a reader.
 pub async fn a_consumer_hands_out_only_what_its_stream_shows(fixture: &impl LogFixture) {
     let log = fixture.log();
