@@ -1,1 +1,19 @@
-//! placeholder.
+//! Owns the end-to-end proof: real server processes, and clients that record what they do and see.
+//! Must not contain: anything a server is made of; only what is told on its public surfaces counts.
+//!
+//! [`server`] starts, kills and restarts the binary. [`rest`] and [`socket`] speak to it like any
+//! client. [`client`] does so under a recorder, and [`load`] lets many of these loose; what they
+//! recorded is judged by [`verdict`]. [`ubuntu_irc`] brings real conversations into import lines.
+#![warn(missing_docs)]
+
+pub mod client;
+pub mod dice;
+pub mod hostile;
+pub mod load;
+pub mod rest;
+pub mod server;
+pub mod socket;
+pub mod stays;
+pub mod token;
+pub mod ubuntu_irc;
+pub mod verdict;

@@ -1,0 +1,8 @@
+//! Many people at once, at random: sending, retrying, editing, reading, coming, going, falling off.
+
+mod act;
+mod faults;
+mod town;
+
+pub use faults::{Faults, Kills};
+pub use town::{Plan, Town};

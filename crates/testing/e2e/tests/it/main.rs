@@ -1,0 +1,5 @@
+//! Black-box tests of the built binary, over HTTP, WebSocket and signals.
+#![cfg(test)]
+
+mod kills;
+mod living;
