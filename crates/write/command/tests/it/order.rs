@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::join_all;
 use klatch_domain::event::Change;
 use klatch_domain::room::Visibility;
 use klatch_domain::{MessageId, RoomId, Seq, TimelineEvent};
+use klatch_memory::log::MemoryLog;
 use klatch_ports::api::commands::CommandApi;
 use klatch_ports::log::{Append, Completion, EventAppender};
 
-use crate::world::{World, channel, text};
+use crate::world::{World, channel, keyed, text};
 
 /// Seqs 1, 2, 3 …; ordinals 1, 2, 3 … over the messages; ids made of them; times never go back.
 fn check_timeline(room: RoomId, events: &[TimelineEvent]) {
@@ -68,6 +71,35 @@ async fn sends_of_one_caller_submitted_in_turn_are_appended_in_that_order() {
         let (n, seq) = receiver.recv().await.unwrap();
         assert_eq!(seq, n + 2);
     }
+}
+
+/// Calls back on threads of its own, as logs on disk do.
+struct OnItsOwnThreads(Arc<MemoryLog>);
+
+#[async_trait]
+impl EventAppender for OnItsOwnThreads {
+    fn submit(&self, append: Append, done: Completion) {
+        let elsewhere = |outcome| drop(std::thread::spawn(move || done(outcome)));
+        self.0.submit(append, Box::new(elsewhere));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sends_are_answered_when_the_log_calls_back_outside_the_runtime() {
+    let world = World::new(9);
+    let commands = world.instance_on(Arc::new(OnItsOwnThreads(world.log.clone()))).await;
+    let ann = world.person("ann").await;
+    let room = channel(&commands, ann, "mine", Visibility::Private, &[]).await;
+    // One after another in the queue, with keys to look up, repeats and refusals among them.
+    let eve = world.person("eve").await;
+    let sends = (0..60).map(|n| {
+        let commands = Arc::clone(&commands);
+        let actor = if n % 5 == 4 { eve } else { ann };
+        async move { commands.send_message(actor, room, keyed("x", &format!("{}", n / 2))).await }
+    });
+    let answers = tokio::time::timeout(Duration::from_secs(20), join_all(sends)).await;
+    let refused = answers.unwrap().iter().filter(|answer| answer.is_err()).count();
+    assert_eq!(refused, 12);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
