@@ -50,7 +50,7 @@ fn greet(running: &Running) -> anyhow::Result<()> {
     let config = &running.process.config;
     let address = match &config.server.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", config.server.listen),
+        None => format!("http://{}", running.address),
     };
     host::say(&format!("Klatch {} is at {address}", env!("CARGO_PKG_VERSION")));
     host::say(&format!("  data directory      {}", config.server.data_dir.display()));

@@ -40,6 +40,8 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) adapters: Adapters,
     pub(crate) roles: Roles,
+    /// Where it listens: the port is a real one even if 0 was asked for.
+    pub(crate) address: std::net::SocketAddr,
     /// Ends the accepting of connections.
     closing: CancellationToken,
     http: tokio::task::JoinHandle<()>,
@@ -50,6 +52,7 @@ pub(crate) struct Running {
 /// Starts everything. The address is bound first, so that a port in use costs nothing.
 pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
     let listener = bind(&config).await?;
+    let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let process = Process {
@@ -77,7 +80,7 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let sources = Sources::new(&process, &adapters, &roles);
     let router = edges::router(&process, &adapters, &roles, sources);
     let http = edges::serve(listener, router, closing.clone());
-    Ok(Running { process, adapters, roles, closing, http, setup_token, demo })
+    Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {

@@ -181,13 +181,9 @@ fn message(payload: MessagePayload<'_>) -> Result<Request, Refusal> {
     Ok(Request::Message(id(&room_id, "roomId")?, message))
 }
 
-/// The text of a JSON object; null and absent are the empty text.
+/// The text of a JSON object, in the same form as by REST: a send may be repeated at either door.
 fn object(raw: Option<&RawValue>) -> Result<String, Refusal> {
-    match raw.map(RawValue::get) {
-        None | Some("null") => Ok(String::new()),
-        Some(text) if text.starts_with('{') => Ok(text.to_owned()),
-        Some(_) => Err(invalid("metadata")),
-    }
+    crate::rest::message::object(raw, "metadata").map_err(|_| invalid("metadata"))
 }
 
 fn resume(positions: &[String]) -> Result<Request, Refusal> {
@@ -262,6 +258,24 @@ mod tests {
             );
             assert_eq!(code(&text), "invalid_field", "{bad}");
         }
+    }
+
+    #[test]
+    fn metadata_is_checked_and_shaped_as_by_rest() {
+        let text = |metadata: &str| {
+            format!(
+                r#"{{"type":"message","payload":{{"roomId":"{ROOM}","content":"x",
+                "metadata":{metadata}}}}}"#
+            )
+        };
+        for bad in [r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#] {
+            assert_eq!(code(&text(bad)), "invalid_field", "{bad}");
+        }
+        let Request::Message(_, message) = parse(&text(r#"{ "a" : "b c" }"#)).unwrap().request
+        else {
+            panic!("not a message");
+        };
+        assert_eq!(message.metadata, r#"{"a":"b c"}"#);
     }
 
     #[test]
