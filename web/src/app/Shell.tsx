@@ -5,7 +5,7 @@ import { ConnectionPill } from '../features/connection/ConnectionPill';
 import { NewRoomDialog } from '../features/new-room/NewRoomDialog';
 import { RoomList } from '../features/room-list/RoomList';
 import { useSelect } from '../state/react';
-import { totalUnread } from '../state/selectors';
+import { joinedRooms, titleOf, totalUnread } from '../state/selectors';
 import { Button, IconButton } from '../ui/Button';
 import { Icon } from '../ui/Icon';
 import { Logo } from '../ui/Logo';
@@ -84,7 +84,8 @@ function Page({ route, menu, onNew }: PageProps) {
 
 function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
   const name = useSelect((s) => s.me?.displayName || s.me?.username);
-  const rooms = useSelect((s) => Object.values(s.rooms).some((room) => room.joined));
+  const latest = useSelect((s) => joinedRooms(s)[0]);
+  const title = useSelect((s) => (latest ? titleOf(s, latest) : ''));
   return (
     <>
       <header className="page-head page-head-bare">{menu}</header>
@@ -92,12 +93,21 @@ function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
         <Logo large />
         <h1 tabIndex={-1}>Hello, {name}</h1>
         <p>
-          {rooms
-            ? 'Choose a room, or start something new.'
+          {latest
+            ? 'Go on where people talk, or start something new.'
             : 'Find a channel to join, or start a conversation.'}
         </p>
         <div className="home-actions">
-          <Button look="solid" icon="compass" onClick={() => go('#/browse')}>
+          {latest && (
+            <Button
+              look="solid"
+              icon={latest.type === 'channel' ? 'channel' : 'people'}
+              onClick={() => go(roomHref(latest.roomId))}
+            >
+              Open {title}
+            </Button>
+          )}
+          <Button look={latest ? 'soft' : 'solid'} icon="compass" onClick={() => go('#/browse')}>
             Browse channels
           </Button>
           <Button icon="plus" onClick={onNew}>

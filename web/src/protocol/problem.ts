@@ -46,12 +46,14 @@ export const WITHOUT_WORDS: ReadonlySet<string> = new Set([
   'method_not_allowed',
   'missing_field',
   'not_found',
+  'origin_not_allowed',
   'out_of_order',
   'taken',
   'unknown_field',
   'unknown_reference',
   'unknown_type',
   'unsupported_media_type',
+  'upgrade_required',
 ]);
 
 export const WORDS: Readonly<Record<string, string>> = {

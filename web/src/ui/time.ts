@@ -6,6 +6,7 @@ const SHORT_WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: 'short' });
 const DATE = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const DATE_YEAR = new Intl.DateTimeFormat(undefined, { dateStyle: 'long' });
 const SHORT_DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+const SHORT_DATE_YEAR = new Intl.DateTimeFormat(undefined, { month: 'short', year: 'numeric' });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 
 const DAY_MS = 86_400_000;
@@ -46,5 +47,6 @@ export function shortTime(iso: string, nowMs: number): string {
   const days = daysBetween(then, now);
   if (days <= 0) return CLOCK.format(then);
   if (days < 7) return SHORT_WEEKDAY.format(then);
-  return SHORT_DATE.format(then);
+  const thisYear = then.getFullYear() === now.getFullYear();
+  return (thisYear ? SHORT_DATE : SHORT_DATE_YEAR).format(then);
 }
