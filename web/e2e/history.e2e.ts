@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launch, openPage, pageErrors, signUp, until } from './browser';
+import { type ImportLine, importLines } from './conversation';
 import { Server } from './server';
 
 const COUNT = 703;
@@ -14,7 +15,7 @@ beforeAll(async () => {
   browser = await launch();
   admin = await openPage(browser);
   await signUp(admin, server.url + server.setupPath(), 'Root');
-  expect(await importHistory(admin)).toMatchObject({ status: 200 });
+  await importLines(admin, longPast());
   await admin.getByRole('link', { name: 'Browse channels' }).click();
   await admin.getByRole('button', { name: 'Join archive' }).click();
   await admin.getByText(`line ${COUNT}`, { exact: true }).waitFor();
@@ -25,10 +26,10 @@ afterAll(async () => {
   await server?.remove();
 });
 
-/** Brings in a room with a long past, as an administrator does. */
-function importHistory(page: Page) {
+/** A room with a long past. */
+function longPast(): ImportLine[] {
   const at = (i: number) => new Date(Date.UTC(2025, 0, 1) + i * 3_600_000).toISOString();
-  const lines: object[] = [
+  const lines: ImportLine[] = [
     { type: 'user', id: 'u1', username: 'zoe', displayName: 'Zoe' },
     {
       type: 'room',
@@ -42,28 +43,10 @@ function importHistory(page: Page) {
   ];
   for (let i = 1; i <= COUNT; i += 1) {
     const content = i % 10 === 0 ? `line ${i}\n${'long '.repeat(60)}` : `line ${i}`;
-    lines.push({
-      type: 'message',
-      id: `m${i}`,
-      room: 'r1',
-      sender: 'u1',
-      content,
-      createdAt: at(i),
-    });
+    const message = { id: `m${i}`, room: 'r1', sender: 'u1', content, createdAt: at(i) };
+    lines.push({ type: 'message', ...message });
   }
-  const body = lines.map((line) => JSON.stringify(line)).join('\n');
-  return page.evaluate(async (ndjson) => {
-    const csrf = /klatch_csrf=([^;]+)/.exec(document.cookie)?.[1] ?? '';
-    const answer = await fetch('/api/v1/admin/import', {
-      method: 'POST',
-      headers: {
-        'Content-Type': 'application/x-ndjson',
-        'X-Klatch-CSRF': decodeURIComponent(csrf),
-      },
-      body: ndjson,
-    });
-    return { status: answer.status, text: await answer.text() };
-  }, body);
+  return lines;
 }
 
 /** The numbers of the lines that are rendered, top to bottom. */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const START_LIMIT_MS = 20_000;
+const READY_LIMIT_MS = 2_000;
 
 /** `KLATCH_BIN`, else the development build of this checkout. */
 const BINARY =
@@ -16,6 +17,12 @@ const BINARY =
     process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url)),
     'debug/klatch',
   );
+
+/** What still runs when a test ends badly must not outlive it. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 export class Server {
   readonly port: number;
@@ -32,7 +39,12 @@ export class Server {
   static async start(): Promise<Server> {
     const dataDir = mkdtempSync(join(tmpdir(), 'klatch-web-e2e-'));
     const server = new Server(await freePort(), dataDir);
-    await server.up();
+    try {
+      await server.up();
+    } catch (error) {
+      await server.remove();
+      throw error;
+    }
     return server;
   }
 
@@ -46,6 +58,8 @@ export class Server {
     const args = ['serve', '--listen', listen, '--data-dir', this.dataDir, '--demo'];
     const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     this.output = '';
     const hear = (chunk: Buffer) => {
       this.output += chunk.toString();
@@ -88,7 +102,8 @@ export class Server {
 
   async #ready(): Promise<boolean> {
     try {
-      return (await fetch(`${this.url}/readyz`)).ok;
+      const signal = AbortSignal.timeout(READY_LIMIT_MS);
+      return (await fetch(`${this.url}/readyz`, { signal })).ok;
     } catch {
       return false;
     }

@@ -1,0 +1,94 @@
+/** The first minutes of somebody who tries Klatch out. */
+
+import { mkdirSync } from 'node:fs';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  launch,
+  message,
+  openPage,
+  pageErrors,
+  SCREENSHOTS,
+  say,
+  shown,
+  signUp,
+  until,
+} from './browser';
+import { Server } from './server';
+
+let server: Server;
+let browser: Browser;
+let page: Page;
+/** What came over the page's WebSockets. */
+const frames: { type: string; payload: Record<string, unknown> }[] = [];
+
+beforeAll(async () => {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  server = await Server.start();
+  browser = await launch();
+  page = await openPage(browser);
+  page.on('websocket', (socket) => {
+    socket.on('framereceived', ({ payload }) => frames.push(JSON.parse(String(payload))));
+  });
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+describe('a newcomer to the demo', () => {
+  it('is brought into the room and reads what is there', async () => {
+    await signUp(page, server.url, 'Nia');
+    await page.getByRole('button', { name: 'Open general' }).click();
+    await message(page, 'Welcome to Klatch').waitFor();
+    expect(await shown(page)).toHaveLength(3);
+    expect(await page.locator('.message-author').first().textContent()).toBe('Klatch Bot');
+  });
+
+  it('is answered at the first message', async () => {
+    await say(page, 'general', 'Hello, is anybody here?');
+    const answer = message(page, 'Good to hear you');
+    await answer.waitFor();
+    expect(await answer.locator('.quote').textContent()).toContain('Hello, is anybody here?');
+  });
+
+  it('is helped when asking for it', async () => {
+    await say(page, 'general', '@klatchbot help');
+    await message(page, 'I know').waitFor();
+    await say(page, 'general', '@klatchbot ping');
+    await message(page, 'pong').waitFor();
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path: `${SCREENSHOTS}demo.png` });
+  });
+
+  it('sees what the printed line posts', async () => {
+    const url = /curl -X POST (\S+)/.exec(server.output)?.[1] ?? '';
+    const token = /Authorization: Bearer ([^']+)/.exec(server.output)?.[1] ?? '';
+    const body = /-d '([^']+)'/.exec(server.output)?.[1] ?? '';
+    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+    const answer = await fetch(url, { method: 'POST', headers, body });
+    expect(answer.status).toBe(202);
+    await message(page, 'Hello from a terminal!').waitFor();
+  });
+
+  it('knows its own messages again when they come live', () => {
+    const own = frames.filter((f) => f.type === 'message' && f.payload.clientMessageId);
+    const words = own.map((frame) => frame.payload.content);
+    expect(words).toContain('Hello, is anybody here?');
+    expect(words).toContain('@klatchbot ping');
+  });
+
+  it('finds everything again after the server was killed', async () => {
+    const before = await shown(page);
+    await server.kill();
+    await page.locator('.connection-pill').waitFor();
+    await page.screenshot({ path: `${SCREENSHOTS}demo-offline.png` });
+    await server.up();
+    await page.locator('.connection-pill').waitFor({ state: 'detached', timeout: 45_000 });
+    await until(() => shown(page), before);
+    await say(page, 'general', '@klatchbot echo still here');
+    await message(page, 'still here').nth(1).waitFor();
+    expect(pageErrors).toEqual([]);
+  });
+});
