@@ -69,7 +69,8 @@ describe('a newcomer to the demo', () => {
     const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
     const answer = await fetch(url, { method: 'POST', headers, body });
     expect(answer.status).toBe(202);
-    await message(page, 'Hello from a terminal!').waitFor();
+    // Said by the terminal, and quoted by the bot that answers.
+    await message(page, 'Hello from a terminal!').nth(1).waitFor();
   });
 
   it('knows its own messages again when they come live', () => {

@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launch, message, openPage, pageErrors, shown, until } from './browser';
+import { launch, openPage, pageErrors, shown, until } from './browser';
 import { Server } from './server';
 
 let server: Server;
@@ -133,7 +133,8 @@ describe('with the keyboard alone', () => {
     await until(focused, 'Message desk');
     await type('an answer');
     await press('Enter');
-    await message(page, 'an answer').locator('.quote').waitFor();
+    // On its way it takes no focus yet.
+    await page.locator('.message[data-seq]', { hasText: 'an answer' }).locator('.quote').waitFor();
     for (let i = 0; i < 8 && !(await focused()).includes('an answer'); i += 1) {
       await press('Shift+Tab');
     }

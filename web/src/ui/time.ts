@@ -7,6 +7,13 @@ const DATE = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric
 const DATE_YEAR = new Intl.DateTimeFormat(undefined, { dateStyle: 'long' });
 const SHORT_DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const SHORT_DATE_YEAR = new Intl.DateTimeFormat(undefined, { month: 'short', year: 'numeric' });
+const MOMENT = new Intl.DateTimeFormat(undefined, {
+  day: 'numeric',
+  month: 'short',
+  hour: 'numeric',
+  minute: '2-digit',
+});
+const MOMENT_YEAR = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 
 const DAY_MS = 86_400_000;
@@ -25,6 +32,13 @@ export function dayKey(iso: string): string {
 
 export function clockTime(iso: string): string {
   return CLOCK.format(new Date(iso));
+}
+
+/** The time of a message; with its day unless that is today. */
+export function momentLabel(iso: string, nowMs: number): string {
+  const [then, now] = [new Date(iso), new Date(nowMs)];
+  if (daysBetween(then, now) === 0) return CLOCK.format(then);
+  return (then.getFullYear() === now.getFullYear() ? MOMENT : MOMENT_YEAR).format(then);
 }
 
 export function fullTime(iso: string): string {

@@ -7,7 +7,7 @@ import { Avatar } from '../../ui/Avatar';
 import { IconButton } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { Markdown } from '../../ui/Markdown';
-import { clockTime, fullTime } from '../../ui/time';
+import { clockTime, fullTime, momentLabel } from '../../ui/time';
 import { Quote } from './Quote';
 
 export interface MessageActions {
@@ -102,7 +102,7 @@ function Head({ continued, entry, name }: { continued: boolean; entry: Entry; na
     <div className="message-head">
       <span className="message-author">{name}</span>
       <time className="message-time" dateTime={entry.createdAt} title={fullTime(entry.createdAt)}>
-        {clockTime(entry.createdAt)}
+        {momentLabel(entry.createdAt, Date.now())}
       </time>
     </div>
   );
