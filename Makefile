@@ -59,7 +59,7 @@ $(WEB_DIST): $(WEB_SOURCES) $(WEB_MODULES)
 
 .PHONY: test
 test: ## every check, as CI runs it
-test: test-tools fmt-check web-lint web-unit web-build lint-rust test-rust web-e2e
+test: test-tools fmt-check web-lint web-unit web-build lint-rust doc test-rust web-e2e
 	$(call say,all checks passed)
 
 .PHONY: check

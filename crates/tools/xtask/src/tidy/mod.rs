@@ -5,6 +5,7 @@ mod arrows;
 mod clock;
 mod crate_doc;
 mod file_io;
+mod guards;
 mod lexer;
 mod links;
 mod machine;
@@ -57,6 +58,7 @@ const RULES: &[(&str, Rule)] = &[
     ("ignore-reason", markers::check_ignores),
     ("adr", adr::check),
     ("link", links::check),
+    ("guard", guards::check),
     ("machine-path", machine::check_paths),
     ("registry-host", machine::check_registries),
     ("file-io", file_io::check),

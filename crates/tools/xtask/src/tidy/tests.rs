@@ -233,6 +233,14 @@ fn links_that_lead_nowhere_are_found() {
 }
 
 #[test]
+fn a_guard_of_an_invariant_that_is_no_test_is_found() {
+    let map = "| **a** | b_c | `there_it_is`, tidy's `size` |\n| **d** | e | `not_there` |\n";
+    let test = "#[test]\nfn there_it_is() {}\n// fn not_there()\n";
+    let files = [("ARCHITECTURE.md", map), ("crates/read/query/tests/it/main.rs", test)];
+    assert_eq!(places("guard", &files), ["ARCHITECTURE.md:2"]);
+}
+
+#[test]
 fn paths_of_one_machine_are_found_and_relative_ones_are_not() {
     let text = format!("a {0}x\nb docs{0}x\nc \"{0}y\"\nd $HOME{0}\n", concat!("/ro", "ot/"));
     assert_eq!(places("machine-path", &[("Makefile", &text)]), ["Makefile:1", "Makefile:3"]);
