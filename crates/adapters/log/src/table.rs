@@ -392,7 +392,7 @@ mod tests {
         write(&*sim.disk(), "t", &expected);
         let len = sim.bytes("t").unwrap().len();
         let mut reported = 0;
-        for byte in (100..len).step_by(97) {
+        for byte in (100..len).step_by(499) {
             sim.flip_bit("t", byte, 5);
             let outcome = Table::open(sim.disk().open("t").unwrap(), 100).and_then(|table| {
                 expected.keys().map(|key| Ok((*key, table.find(*key)?.unwrap()))).collect()
@@ -406,6 +406,6 @@ mod tests {
             }
             sim.flip_bit("t", byte, 5);
         }
-        assert!(reported > 100);
+        assert!(reported > 20);
     }
 }

@@ -70,7 +70,7 @@ async fn a_flipped_bit_in_an_old_segment_is_named_and_the_rest_stays_readable() 
         }
         sim.flip_bit(path, byte, 2);
     }
-    assert!(named > 30);
+    assert!(named > 15);
 }
 
 #[tokio::test]
