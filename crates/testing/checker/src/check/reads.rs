@@ -67,10 +67,8 @@ fn covered(read: &Read<'_>) -> (u64, u64) {
         Direction::Backward => {
             let low =
                 if read.complete { 0 } else { seqs().min().map_or(0, |seq| seq.saturating_sub(1)) };
-            // Where it started at the end it may lag: it speaks up to its newest.
-            let high =
-                start.map_or_else(|| seqs().max().unwrap_or(0), |before| before.saturating_sub(1));
-            (low, if read.walk.purpose == Purpose::Any { seqs().max().unwrap_or(0) } else { high })
+            // It may lag, and may start above the end: it speaks up to its newest.
+            (low, seqs().max().unwrap_or(0))
         }
         Direction::Forward => (start.unwrap_or(0), seqs().max().unwrap_or(0)),
     }

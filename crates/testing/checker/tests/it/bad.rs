@@ -274,6 +274,19 @@ fn i7_sends_that_overlap_may_have_either_order() {
 }
 
 #[test]
+fn a_walk_from_above_the_end_may_lag_whatever_it_is_for() {
+    for purpose in [Purpose::Any, Purpose::OwnWrites] {
+        let mut scene = Scene::new();
+        scene.send_ok("a", 1);
+        let walk = Walk { from: Some(9), ..Walk::latest("r", "ada", 50, purpose) };
+        scene.walk(walk, vec![item(1, "a")], true);
+        scene.send_ok("b", 2);
+        scene.finally(&[(1, "a"), (2, "b")]);
+        assert_eq!(scene.broken(), [], "{purpose:?}");
+    }
+}
+
+#[test]
 fn i8_a_writer_that_does_not_see_its_own_message_is_caught() {
     let mut s = Scene::new();
     s.send_ok("a", 1);
