@@ -10,7 +10,7 @@ use crate::server::Target;
 pub enum Workload {
     /// The bare epoll writer alone: what the machine can do.
     Baseline,
-    /// One large room: eight messages under way, then a few a second.
+    /// One large room: eight messages at once, eight under way, then a few a second.
     Fanout,
     /// Many rooms of ten members, 64 messages under way, then half of the rate reached.
     Rooms,

@@ -24,6 +24,8 @@ const OPEN_WINDOW: u32 = 8192;
 pub(crate) enum Pace {
     /// So many under way: one is done when acknowledged and delivered to all.
     Window(u32),
+    /// So many at once, and the next as many when all of them are done.
+    Burst(u32),
     /// So many a second, whatever becomes of them; latency counts from when each was due.
     Rate(f64),
     /// One at a time, so many a second at most; each drained before the next.
@@ -149,7 +151,7 @@ impl<'a> Chat<'a> {
     fn talk(&mut self, pace: Pace, time: Duration) -> Result<()> {
         ensure!(self.ledger.under_way() == 0, "messages of the last stretch never arrived");
         let (window, rate) = match pace {
-            Pace::Window(window) => (window, None),
+            Pace::Window(window) | Pace::Burst(window) => (window, None),
             Pace::Rate(rate) => (OPEN_WINDOW, Some(rate)),
             Pace::Single(rate) => (1, Some(rate)),
         };
@@ -159,6 +161,7 @@ impl<'a> Chat<'a> {
         let gap = rate.map(|rate| Duration::from_secs_f64(1.0 / rate.max(0.001)));
         while begun.elapsed() < time {
             match gap {
+                None if matches!(pace, Pace::Burst(_)) && self.ledger.under_way() > 0 => {}
                 None => self.fill(Instant::now())?,
                 Some(gap) => {
                     while due <= Instant::now() && self.send_one(due)? {

@@ -21,6 +21,7 @@ impl Bench<'_> {
         let mut chat = Chat::connect(&server, &world, plan, self.args.sizes.text_bytes)?;
         chat.warm_up(Pace::Window(WINDOW), WARM_UP)?;
         for (name, limit, pace) in [
+            ("fanout, bursts of eight", bare::EIGHT, Pace::Burst(WINDOW)),
             ("fanout, coalesced", bare::EIGHT, Pace::Window(WINDOW)),
             ("fanout, single", bare::SINGLE, Pace::Single(SINGLE_RATE)),
         ] {
