@@ -21,7 +21,7 @@ use klatch_ports::{Offset, Partition, Position};
 use klatch_protocol::ws::close::CloseCode;
 use parking_lot::Mutex;
 
-use crate::framing::close_frame;
+use crate::framing::{close_echo, close_frame};
 use crate::state::Shared;
 use crate::stats::Stats;
 use crate::sweep;
@@ -231,6 +231,13 @@ impl Connection {
             tracing::debug!(connection.id = %self.id, code = code.number(), reason, "closing");
         }
         self.waker.wake();
+    }
+
+    /// Answers the peer's close frame; unless it answers ours, then there is nothing to say.
+    fn close_in_kind(&self, code: Option<u16>) {
+        let mut outbox = self.outbox.lock();
+        outbox.close(close_echo(code), true, self.shared.tick());
+        outbox.peer_closed();
     }
 
     fn close_slow(&self) {

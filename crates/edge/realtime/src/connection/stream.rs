@@ -1,9 +1,10 @@
 //! The byte stream under a connection.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read as _};
 use std::net::Shutdown;
 use std::task::{Context, Poll};
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// What a connection reads from and writes to. Every call is for a shared reference: the task that
@@ -29,9 +30,19 @@ impl Stream {
         }
     }
 
+    /// Reads what is there. A short read means that nothing is left, so readiness is taken back
+    /// without a second call that would only say so.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.try_read(buffer),
+        let Self::Plain(tcp) = self;
+        let mut read = 0;
+        let outcome = tcp.try_io(Interest::READABLE, || {
+            read = (&*socket2::SockRef::from(tcp)).read(buffer)?;
+            let all = read > 0 && read < buffer.len();
+            if all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock || read == 0 => Err(error),
+            _ => Ok(read),
         }
     }
 

@@ -78,21 +78,21 @@ impl Talk {
 
     fn peer_closes(&mut self, code: Option<u16>) {
         tracing::debug!(connection.id = %self.connection.id, code, "the peer closes");
-        self.connection.close(CloseCode::Normal, "", Waiting::Forget);
-        self.connection.outbox.lock().peer_closed();
+        self.connection.close_in_kind(code);
     }
 
     fn text(&mut self, text: &str) {
         self.connection.stats().frame_in();
-        let frame = match parse(text) {
+        let frame = parse(text);
+        let resumes = matches!(&frame, Ok(ClientFrame { request: Request::Resume(_), .. }));
+        let first = !std::mem::replace(&mut self.spoke, true);
+        if first && !resumes {
+            self.connection.release(|_, _| false);
+        }
+        let ClientFrame { request_id, request } = match frame {
             Ok(frame) => frame,
             Err(error) => return self.not_understood(&error),
         };
-        let ClientFrame { request_id, request } = frame;
-        let first = !std::mem::replace(&mut self.spoke, true);
-        if first && !matches!(request, Request::Resume(_)) {
-            self.connection.release(|_, _| false);
-        }
         match request {
             Request::Ping => self.connection.answer(server::pong(request_id.as_deref())),
             Request::Message(room, message) => self.send(request_id, room, message),

@@ -17,6 +17,14 @@ pub fn close_frame(code: CloseCode, reason: &str) -> Bytes {
     control(header::CLOSE, &payload)
 }
 
+/// The answer to a peer's close frame: the same code, if it gave one.
+pub fn close_echo(code: Option<u16>) -> Bytes {
+    code.map_or_else(
+        || control(header::CLOSE, &[]),
+        |code| control(header::CLOSE, &code.to_be_bytes()),
+    )
+}
+
 /// The code in a peer's close frame, if it gave one.
 pub(super) fn read(payload: &[u8]) -> Result<Option<u16>, Violation> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {

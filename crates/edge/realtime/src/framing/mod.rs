@@ -10,7 +10,7 @@ mod tests;
 use bytes::Bytes;
 use klatch_protocol::ws::close::CloseCode;
 
-pub use close::close_frame;
+pub use close::{close_echo, close_frame};
 pub use parser::Parser;
 
 /// Most bytes in the payload of a control frame.

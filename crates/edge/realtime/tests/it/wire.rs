@@ -75,9 +75,11 @@ async fn fragments_without_end_are_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_close_is_answered_and_the_connection_ends() {
     let server = Server::quick(RealtimeConfig::default()).await;
-    let mut tcp = bare(&server).await;
-    tcp.write_all(&masked(0x88, &[3, 0xE8])).await.unwrap();
-    assert_eq!(code_at_the_end(&mut tcp).await, Some(1000));
+    for code in [1000u16, 1001, 3000, 4999] {
+        let mut tcp = bare(&server).await;
+        tcp.write_all(&masked(0x88, &code.to_be_bytes())).await.unwrap();
+        assert_eq!(code_at_the_end(&mut tcp).await, Some(code));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
