@@ -88,8 +88,14 @@ describe('a newcomer to the demo', () => {
     await server.up();
     await page.locator('.connection-pill').waitFor({ state: 'detached', timeout: 45_000 });
     await until(() => shown(page), before);
+    // Greeted already, before the restart.
+    await say(page, 'general', 'Me again');
     await say(page, 'general', '@klatchbot echo still here');
     await message(page, 'still here').nth(1).waitFor();
+    const greetings = page.locator('.message', { hasText: 'Good to hear you' });
+    expect(
+      await greetings.filter({ has: page.locator('.quote', { hasText: 'Nia' }) }).count(),
+    ).toBe(1);
     expect(pageErrors).toEqual([]);
   });
 });

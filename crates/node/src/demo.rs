@@ -32,6 +32,10 @@ pub(crate) const SPEAKER_NAME: &str = "terminal";
 /// People whose first message was answered, before the list begins anew.
 const GREETED_MAX: usize = 10_000;
 
+const HELP: &str = "I know `@klatchbot ping`, `@klatchbot count` and `@klatchbot echo …`. Open a \
+                    second window and talk to yourself; stop the server and start it again: \
+                    nothing is lost.";
+
 /// What the demo made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seeded {
@@ -139,12 +143,12 @@ impl Reactor for Bot {
         }
         let place = Place::Timeline(event.room, event.seq);
         let Some(body) = self.key_ring.open_body(place, &sent.body).await? else { return Ok(()) };
-        let Some(content) = self.answer(&event, &body.content) else { return Ok(()) };
+        let Some((key, content)) = self.answer(&event, &body.content) else { return Ok(()) };
         let message = SendMessage {
             content,
             reply_to: Some(sent.id),
             // A record handed out twice is answered once.
-            client_key: Some(format!("answer-{}", event.seq)),
+            client_key: Some(key),
             ..SendMessage::default()
         };
         settled(self.commands.send_message(self.seeded.bot, event.room, message).await)
@@ -152,7 +156,8 @@ impl Reactor for Bot {
 }
 
 impl Bot {
-    fn answer(&self, event: &TimelineEvent, said: &str) -> Option<String> {
+    /// What to say, and the key under which it is said once.
+    fn answer(&self, event: &TimelineEvent, said: &str) -> Option<(String, String)> {
         let is_new = {
             let mut greeted = self.greeted.lock();
             if greeted.len() >= GREETED_MAX {
@@ -160,22 +165,17 @@ impl Bot {
             }
             greeted.insert(event.actor)
         };
-        let asked = said.trim().strip_prefix("@klatchbot").map(str::trim);
-        match asked {
-            Some(rest) if rest.starts_with("echo ") => {
-                rest.strip_prefix("echo ").map(str::to_owned)
-            }
-            Some("ping") => Some("pong".to_owned()),
-            Some("count") => Some(format!("This was event {} of this room.", event.seq)),
-            Some(_) => Some(
-                "I know `@klatchbot ping`, `@klatchbot count` and `@klatchbot echo …`. Open a \
-                 second window and talk to yourself; stop the server and start it again: nothing \
-                 is lost."
-                    .to_owned(),
-            ),
-            None if is_new => Some("Good to hear you! Ask me with `@klatchbot help`.".to_owned()),
-            None => None,
-        }
+        let Some(asked) = said.trim().strip_prefix("@klatchbot").map(str::trim) else {
+            // The log knows the key also after a restart: nobody is greeted anew because of it.
+            let greeting = "Good to hear you! Ask me with `@klatchbot help`.";
+            return is_new.then(|| (format!("greeting-{}", event.actor), greeting.to_owned()));
+        };
+        let content = match asked {
+            "ping" => "pong".to_owned(),
+            "count" => format!("This was event {} of this room.", event.seq),
+            _ => asked.strip_prefix("echo ").map_or_else(|| HELP.to_owned(), str::to_owned),
+        };
+        Some((format!("answer-{}", event.seq), content))
     }
 }
 
