@@ -215,8 +215,8 @@ pub type Completion = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 /// Appends to the log.
 #[async_trait]
 pub trait EventAppender: Send + Sync {
-    /// Queues an append and returns at once; `done` is called when its outcome is known, on a thread
-    /// that need not belong to any runtime, and must not block it.
+    /// Queues an append and returns at once; `done` is called when its outcome is known, on a
+    /// thread that need not belong to any runtime, and must not block it.
     ///
     /// Durable means: by the engine's strongest everyday promise (embedded: fsynced). Appends of
     /// one key take effect in the order they were submitted. An append that names a head already

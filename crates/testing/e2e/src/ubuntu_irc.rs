@@ -202,7 +202,8 @@ fn put(out: &mut impl Write, line: &ImportLine<'_>) -> Result<()> {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = r#"{"room": "r", "line": 0, "time": "2004-12-25T09:14:00.000Z", "sender": "a[1]", "text": "hi"}
+    const SOURCE: &str = r#"
+{"room": "r", "line": 0, "time": "2004-12-25T09:14:00.000Z", "sender": "a[1]", "text": "hi"}
 {"room": "r", "line": 1, "time": "2004-12-25T09:14:00.001Z", "system": "b has joined"}
 {"room": "r", "line": 2, "time": "2004-12-25T09:15:00.000Z", "sender": "b", "text": "waves", "action": true, "replyTo": [0]}
 {"room": "r", "line": 3, "time": "2004-12-25T09:15:00.001Z", "sender": "a[1]", "text": "x", "replyTo": [2, 0]}
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn system_lines_are_left_out_and_further_replies_go_into_the_metadata() {
-        let conversation = Conversation::read(SOURCE.as_bytes()).unwrap();
+        let conversation = Conversation::read(SOURCE.trim_start().as_bytes()).unwrap();
         assert_eq!((conversation.messages(), conversation.nicknames().len()), (3, 2));
         let last = &conversation.rooms["r"][2];
         assert_eq!((last.line, last.reply_to), (3, Some(2)));
@@ -220,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_import_has_rooms_and_people_before_what_names_them() {
-        let conversation = Conversation::read(SOURCE.as_bytes()).unwrap();
+        let conversation = Conversation::read(SOURCE.trim_start().as_bytes()).unwrap();
         let mut out = Vec::new();
         write_import(&conversation, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -47,7 +47,7 @@ pub(super) async fn walk(
     let asked =
         Walk { room: room.clone(), reader: who.user.clone(), direction, from, page: size, purpose };
     let op = stage.recorder().invoke(who.process, Call::Read(asked));
-    // Read after the invocation is on record: what is acknowledged between the two may be asked for.
+    // Read after the invocation is on record: what is acknowledged in between may be asked for.
     let position = at_least.or_else(|| wrote().filter(|_| purpose == Purpose::OwnWrites));
     let base = format!("/api/v1/rooms/{room}/messages?limit={size}");
     let mut path = match (direction, from) {

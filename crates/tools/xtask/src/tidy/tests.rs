@@ -1,5 +1,13 @@
-use super::tree::Tree;
+use super::tree::{Tree, root_above};
 use super::{RULES, check};
+
+#[test]
+fn this_repository_is_tidy() {
+    let here = std::env::current_dir().expect("a current directory");
+    let root = root_above(&here).expect("the workspace");
+    let report = check(&Tree::load(&root).expect("its files"));
+    assert!(report.findings.is_empty(), "\n{report}");
+}
 
 /// What the named rule says about `files`, as `path:line`.
 fn places(rule: &str, files: &[(&str, &str)]) -> Vec<String> {
