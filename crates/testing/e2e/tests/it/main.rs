@@ -3,3 +3,4 @@
 
 mod kills;
 mod living;
+mod machine;
