@@ -27,16 +27,19 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(config: Config, demo: bool) -> anyhow::Result<()> {
     let grace = Duration::from_secs(config.server.grace_seconds);
-    let running = wiring::start(config, demo).await?;
+    let mut signals = host::Signals::listen()?;
+    let running = tokio::select! {
+        running = wiring::start(config, demo) => running?,
+        // What was opened so far is good to be opened again, as after a crash.
+        () = signals.asked_to_end() => return Ok(()),
+    };
     greet(&running)?;
     tokio::select! {
-        asked = host::asked_to_end() => {
-            asked?;
+        () = signals.asked_to_end() => {
             tracing::info!("leaving; a second signal forces it");
             tokio::select! {
                 () = running.stop(grace) => Ok(()),
-                again = host::asked_to_end() => {
-                    again?;
+                () = signals.asked_to_end() => {
                     anyhow::bail!("ended before everything was in order, as asked")
                 }
             }
