@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace};
 use klatch_domain::Timestamp;
 use klatch_ports::key_index::{KeyEntry, KeyIndex};
 use klatch_ports::messages::Applied;
@@ -161,8 +161,7 @@ impl KeyIndex for KeyIndexStore {
 }
 
 fn keyspace(database: &Database, slot: u64) -> PortResult<Keyspace> {
-    let options =
-        || KeyspaceCreateOptions::default().max_memtable_size(8 * MIB).manual_journal_persist(true);
+    let options = || engine::options(8 * MIB);
     database.keyspace(&format!("day-{slot}"), options).map_err(failed("opening"))
 }
 

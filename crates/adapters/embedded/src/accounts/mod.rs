@@ -12,7 +12,7 @@ mod row;
 use std::path::Path;
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use fjall::{Database, Keyspace, Readable};
 use klatch_domain::user::ServerRole;
 use klatch_domain::{SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
@@ -71,11 +71,7 @@ impl Accounts {
     /// when something that was acknowledged is damaged, `Full`, `Unavailable`.
     pub fn open(dir: &Path) -> PortResult<Self> {
         let database = engine::open(&dir.join("accounts"), SIZES, Tail::Acknowledged)?;
-        let options = || {
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(BUFFER_BYTES)
-                .manual_journal_persist(true)
-        };
+        let options = || engine::options(BUFFER_BYTES);
         let keyspace = database.keyspace("accounts", options).map_err(failed("opening"))?;
         let rows = Rows { database, keyspace };
         let writer = {

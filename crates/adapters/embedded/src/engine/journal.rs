@@ -1,7 +1,8 @@
 //! Reads fjall's journals (format 3) far enough to tell a torn tail from damage, and to cut the
-//! tail off. fjall itself cuts a batch that breaks off, but refuses to open at all when a batch
-//! is whole in length and wrong in content, which is what a power cut makes of a long value; and
-//! it takes a damaged byte in the middle for the end, dropping what was acknowledged after it.
+//! tail off before fjall sees it. fjall itself cuts a batch that breaks off, but refuses to open at
+//! all when a batch is whole in length and wrong in content, which is what a power cut makes of a
+//! long value, believes lengths that are garbage (and panics in debug builds), and takes a damaged
+//! byte in the middle for the end, dropping what was acknowledged after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,13 +13,23 @@ use klatch_ports::PortResult;
 use rustix::fs::SeekFrom;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Tail, corrupt, failed_io};
+use super::{corrupt, failed_io};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
+/// Behind every batch, and in the file `version`.
 const TRAILER: &[u8] = b"FJL\x03";
+
+/// Whether the database in `dir` is of the format this module reads.
+pub(super) fn knows(dir: &Path) -> PortResult<bool> {
+    match fs::read(dir.join("version")) {
+        Ok(version) => Ok(version == TRAILER),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed_io("reading a journal", error)),
+    }
+}
 
 /// Refuses journals that hold whole batches behind a broken one: those had been synced.
 pub(super) fn check(dir: &Path) -> PortResult<()> {
@@ -32,17 +43,14 @@ pub(super) fn check(dir: &Path) -> PortResult<()> {
     Ok(())
 }
 
-/// Cuts the newest journal off behind its last whole batch. Whether anything was cut.
-pub(super) fn mend(dir: &Path, tail: Tail) -> PortResult<bool> {
-    let Some(path) = journals(dir)?.pop() else { return Ok(false) };
+/// Cuts the newest journal off behind its last whole batch; the others were synced before the
+/// newest was begun.
+pub(super) fn mend(dir: &Path) -> PortResult<()> {
+    let Some(path) = journals(dir)?.pop() else { return Ok(()) };
     let bytes = read(&path)?;
     let end = end_of_whole(&bytes);
-    let rest = bytes.get(end..).unwrap_or_default();
-    if rest.iter().all(|byte| *byte == 0) {
-        return Ok(false);
-    }
-    if tail == Tail::Acknowledged && has_batch_after(&bytes, end) {
-        return Err(damaged(&path, end));
+    if end == bytes.len() {
+        return Ok(());
     }
     tracing::warn!(
         journal = %path.display(), offset = end,
@@ -51,8 +59,7 @@ pub(super) fn mend(dir: &Path, tail: Tail) -> PortResult<bool> {
     let length = u64::try_from(end).unwrap_or(u64::MAX);
     let cut = |file: &File| file.set_len(length).and_then(|()| file.sync_all());
     let file = OpenOptions::new().write(true).open(&path);
-    file.and_then(|file| cut(&file)).map_err(|error| failed_io("mending a journal", error))?;
-    Ok(true)
+    file.and_then(|file| cut(&file)).map_err(|error| failed_io("mending a journal", error))
 }
 
 fn damaged(path: &Path, offset: usize) -> klatch_ports::PortError {

@@ -10,7 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::{Database, Keyspace};
+use fjall::config::PartitioningPolicy;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use klatch_ports::{ErrorKind, PortError, PortResult};
 
 const ENGINE: &str = "fjall";
@@ -41,20 +42,27 @@ pub(crate) fn open(dir: &Path, sizes: Sizes, tail: Tail) -> PortResult<Database>
     let io = |error| failed_io("opening", error);
     remove_unfinished(dir).map_err(io)?;
     create_durably(dir).map_err(io)?;
-    if tail == Tail::Acknowledged {
-        journal::check(dir)?;
-    }
-    match start(dir, sizes) {
-        Err(error @ fjall::Error::JournalRecovery(_)) => {
-            // fjall cuts a batch off that ends too early, and refuses one whose checksum is wrong;
-            // after a power cut both are the same: writes that were not synced came partly.
-            if !journal::mend(dir, tail)? {
-                return Err(failed("opening")(error));
-            }
-            start(dir, sizes).map_err(failed("opening"))
+    // A newer fjall's journals are its own to judge.
+    if journal::knows(dir)? {
+        if tail == Tail::Acknowledged {
+            journal::check(dir)?;
         }
-        other => other.map_err(failed("opening")),
+        journal::mend(dir)?;
     }
+    start(dir, sizes).map_err(failed("opening"))
+}
+
+/// How every keyspace is laid out, with buffers of `buffer_bytes`.
+pub(crate) fn options(buffer_bytes: u64) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(buffer_bytes)
+        // Filters and indexes of all but the newest tables in small parts. In one part they grow
+        // to a megabyte each, and a look-up that does not find it in the cache reads and checks
+        // all of it.
+        .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+        .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+        // Every batch says itself whether it is to be synced.
+        .manual_journal_persist(true)
 }
 
 /// Bounds the rows a keyspace holds in memory during a burst.

@@ -35,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
+use fjall::{CompressionType, Database, Keyspace, Readable, Snapshot};
 use klatch_ports::PortResult;
 use parking_lot::{Mutex, RwLock};
 
@@ -159,12 +159,10 @@ impl Rows {
 
 fn keyspace(database: &Database, name: &str, buffer: &Buffer) -> PortResult<Keyspace> {
     let options = || {
-        KeyspaceCreateOptions::default()
-            .max_memtable_size(buffer.fallback())
+        engine::options(buffer.fallback())
             // Rows are mostly ciphertext: compressing them costs time and saves nothing.
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
             .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
-            .manual_journal_persist(true)
     };
     database.keyspace(name, options).map_err(engine::failed("opening"))
 }

@@ -17,6 +17,7 @@ use klatch_conformance::sample::Repeatable;
 use crate::trace::Event;
 
 const PAGE: usize = 4096;
+const WHOLE: u64 = PAGE as u64;
 
 /// Files and directories, by path.
 #[derive(Clone, Debug, Default)]
@@ -52,14 +53,14 @@ enum Mercy {
 
 /// A file since its last sync.
 #[derive(Debug, Default)]
-struct Open {
+struct Open<'a> {
     sure: Content,
-    since: Vec<Change>,
+    since: Vec<Change<'a>>,
 }
 
 #[derive(Debug)]
-enum Change {
-    Write(u64, Vec<u8>),
+enum Change<'a> {
+    Write(u64, &'a [u8]),
     SetLength(u64),
 }
 
@@ -112,8 +113,8 @@ impl Disk {
     }
 }
 
-struct Running {
-    files: Vec<Open>,
+struct Running<'a> {
+    files: Vec<Open<'a>>,
     /// Names at the beginning, and what was done to them since.
     before: BTreeMap<PathBuf, Place>,
     done: Vec<Naming>,
@@ -122,7 +123,7 @@ struct Running {
     now: BTreeMap<PathBuf, Place>,
 }
 
-impl Running {
+impl<'a> Running<'a> {
     fn from(disk: &Disk) -> Self {
         let (mut files, mut before) = (Vec::new(), BTreeMap::new());
         for (path, node) in &disk.names {
@@ -138,14 +139,14 @@ impl Running {
         Self { files, now: before.clone(), before, done: Vec::new(), sure: 0 }
     }
 
-    fn file(&mut self, path: &Path) -> Option<&mut Open> {
+    fn file(&mut self, path: &Path) -> Option<&mut Open<'a>> {
         match self.now.get(path)? {
             Place::File(number) => self.files.get_mut(*number),
             Place::Directory => None,
         }
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &'a Event) {
         match event {
             Event::Create(path) => {
                 self.files.push(Open::default());
@@ -159,7 +160,7 @@ impl Running {
             Event::Write { path, at, bytes } => {
                 let file =
                     self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
-                file.since.push(Change::Write(*at, bytes.clone()));
+                file.since.push(Change::Write(*at, bytes));
             }
             Event::SetLength { path, length } => {
                 let file =
@@ -170,7 +171,7 @@ impl Running {
                 let file =
                     self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
                 for change in std::mem::take(&mut file.since) {
-                    file.sure.apply(&change, &mut |_| true);
+                    file.sure.apply(&change, WHOLE, &mut |_| true);
                 }
             }
             Event::SyncDirectory(path) => {
@@ -230,7 +231,7 @@ impl Naming {
     }
 }
 
-impl Open {
+impl Open<'_> {
     fn cut(&self, mercy: Mercy, random: &Repeatable) -> Content {
         let mut content = self.sure.clone();
         let all = self.since.len();
@@ -241,7 +242,7 @@ impl Open {
         };
         let Mercy::Scattered(unit) = mercy else {
             for change in &self.since[..count] {
-                content.apply(change, &mut |_| true);
+                content.apply(change, WHOLE, &mut |_| true);
             }
             return content;
         };
@@ -255,25 +256,27 @@ impl Open {
             };
             match change {
                 Change::Write(at, bytes) => {
-                    content.apply(change, &mut reached);
+                    content.apply(change, unit, &mut reached);
                     if index < count {
                         length = length.max(at + bytes.len() as u64);
                     }
                 }
                 Change::SetLength(to) if index < count => {
-                    content.apply(change, &mut reached);
+                    content.apply(change, unit, &mut reached);
                     length = *to;
                 }
                 Change::SetLength(_) => {}
             }
         }
-        content.apply(&Change::SetLength(length), &mut |_| true);
+        content.apply(&Change::SetLength(length), WHOLE, &mut |_| true);
         content
     }
 }
 
 impl Content {
-    fn apply(&mut self, change: &Change, reached: &mut dyn FnMut(u64) -> bool) {
+    /// Applies a change in units of so many bytes (which divide a page), those that `reached` the
+    /// disk.
+    fn apply(&mut self, change: &Change<'_>, unit: u64, reached: &mut dyn FnMut(u64) -> bool) {
         match change {
             Change::SetLength(length) => {
                 self.pages.retain(|number, _| number * (PAGE as u64) < *length);
@@ -285,13 +288,12 @@ impl Content {
             }
             Change::Write(at, bytes) => {
                 self.length = self.length.max(at + bytes.len() as u64);
-                // Sectors divide pages, so whole sectors are taken or left.
-                for (at, sector) in sectors(*at, bytes) {
+                for (at, part) in parts(*at, bytes, unit) {
                     if reached(at) {
                         let page = self.pages.entry(at / PAGE as u64);
                         let page = page.or_insert_with(|| vec![0; PAGE].into());
                         let from = usize::try_from(at % PAGE as u64).expect("small");
-                        page[from..from + sector.len()].copy_from_slice(sector);
+                        page[from..from + part.len()].copy_from_slice(part);
                     }
                 }
             }
@@ -299,15 +301,15 @@ impl Content {
     }
 }
 
-/// Parts of a write, none across a sector's border, and where each begins.
-fn sectors(mut at: u64, mut bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+/// Parts of a write, none across a unit's border, and where each begins.
+fn parts(mut at: u64, mut bytes: &[u8], unit: u64) -> impl Iterator<Item = (u64, &[u8])> {
     std::iter::from_fn(move || {
-        let room = 512 - usize::try_from(at % 512).expect("small");
-        let (sector, rest) = bytes.split_at(room.min(bytes.len()));
-        let part = (at, sector);
-        at += sector.len() as u64;
+        let room = usize::try_from(unit - at % unit).expect("small");
+        let (part, rest) = bytes.split_at(room.min(bytes.len()));
+        let found = (at, part);
+        at += part.len() as u64;
         bytes = rest;
-        (!sector.is_empty()).then_some(part)
+        (!part.is_empty()).then_some(found)
     })
 }
 
