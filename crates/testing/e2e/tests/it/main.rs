@@ -1,6 +1,12 @@
 //! Black-box tests of the built binary, over HTTP, WebSocket and signals.
 #![cfg(test)]
 
+mod frames;
 mod kills;
+mod leaving;
 mod living;
 mod machine;
+mod privacy;
+mod requests;
+mod resume;
+mod tokens;
