@@ -25,8 +25,9 @@ use crate::framing::{close_echo, close_frame};
 use crate::state::Shared;
 use crate::stats::Stats;
 use crate::sweep;
+use outbox::NotWritten;
 use outbox::Outbox;
-pub(crate) use outbox::Phase;
+pub(crate) use outbox::{LiveFrame, Phase};
 pub(crate) use session::Session;
 pub(crate) use stream::Stream;
 
@@ -160,13 +161,24 @@ impl Connection {
     }
 
     /// Queues a live event. True: the caller must see to it that [`Connection::flush`] is called.
-    pub(crate) fn queue_live(&self, partition: Partition, offset: Offset, frame: &Bytes) -> bool {
-        let cap = self.shared.config.outbox_bytes_max;
-        let queued = self.outbox.lock().push_live(partition, offset, frame, cap);
+    pub(crate) fn queue_live(&self, live: &LiveFrame) -> bool {
+        let queued = self.outbox.lock().push_live(live, self.shared.config.outbox_bytes_max);
         queued.unwrap_or_else(|outbox::Overfull| {
             self.close_slow();
             false
         })
+    }
+
+    /// Writes a live event at once, if nothing is before it; else queues it.
+    pub(crate) fn write_live(&self, live: &LiveFrame) {
+        let cap = self.shared.config.outbox_bytes_max;
+        let written = self.outbox.lock().write_live(live, cap, &self.stream);
+        match written {
+            Ok(false) => {}
+            Ok(true) => self.waker.wake(),
+            Err(NotWritten::Overfull) => self.close_slow(),
+            Err(NotWritten::Ended) => self.end(),
+        }
     }
 
     /// Writes what waits, as far as the socket takes it; the connection's task writes the rest.

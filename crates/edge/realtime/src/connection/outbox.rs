@@ -48,12 +48,29 @@ pub(crate) struct Held {
     /// Live events begin after these.
     live_from: Vec<Position>,
     /// What came since.
-    frames: Vec<(Partition, Offset, Bytes)>,
+    frames: Vec<LiveFrame>,
     bytes: usize,
     /// Tick of the sweep when it began.
     since: u32,
     /// Whether older events are being sent first, however long that takes.
     resuming: bool,
+}
+
+/// A live event as every recipient gets it.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveFrame {
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    pub(crate) frame: Bytes,
+}
+
+/// Why a live event was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotWritten {
+    /// Too much waits already.
+    Overfull,
+    /// The connection is over.
+    Ended,
 }
 
 /// More waits than a connection may have waiting.
@@ -113,28 +130,50 @@ impl Outbox {
 
     /// Queues or holds a live event. True: it is now at the head of the queue, so someone must
     /// write it.
-    pub(crate) fn push_live(
-        &mut self,
-        partition: Partition,
-        offset: Offset,
-        frame: &Bytes,
-        cap: usize,
-    ) -> Result<bool, Overfull> {
+    pub(crate) fn push_live(&mut self, live: &LiveFrame, cap: usize) -> Result<bool, Overfull> {
         if self.phase != Phase::Open {
             return Ok(false);
         }
-        if self.waiting_bytes() + frame.len() > cap {
+        if self.waiting_bytes() + live.frame.len() > cap {
             return Err(Overfull);
         }
         if let Some(held) = &mut self.held {
-            held.bytes += frame.len();
-            held.frames.push((partition, offset, frame.clone()));
+            held.bytes += live.frame.len();
+            held.frames.push(live.clone());
             return Ok(false);
         }
         let first = self.queue.is_empty();
-        self.bytes += frame.len();
-        self.queue.push_back(frame.clone());
+        self.bytes += live.frame.len();
+        self.queue.push_back(live.frame.clone());
         Ok(first)
+    }
+
+    /// Writes a live event straight to the socket if nothing is before it; queues or holds what
+    /// the socket does not take. True: someone must write the rest.
+    ///
+    /// # Errors
+    /// Too much waits, or the connection is over.
+    pub(crate) fn write_live(
+        &mut self,
+        live: &LiveFrame,
+        cap: usize,
+        stream: &Stream,
+    ) -> Result<bool, NotWritten> {
+        if self.phase != Phase::Open || self.held.is_some() || !self.queue.is_empty() {
+            self.push_live(live, cap).map_err(|Overfull| NotWritten::Overfull)?;
+            return Ok(false);
+        }
+        let written = match stream.try_write(&live.frame) {
+            Ok(count) if count == live.frame.len() => return Ok(false),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(_) => return Err(NotWritten::Ended),
+        };
+        let rest = live.frame.slice(written..);
+        self.begun = written > 0;
+        self.bytes += rest.len();
+        self.queue.push_back(rest);
+        Ok(true)
     }
 
     /// From here on live events come, held back at first.
@@ -151,7 +190,7 @@ impl Outbox {
     /// Lets held events go, except those that `passed` says the client has seen.
     pub(crate) fn release(&mut self, passed: impl Fn(Partition, Offset) -> bool) {
         let Some(held) = self.held.take() else { return };
-        for (partition, offset, frame) in held.frames {
+        for LiveFrame { partition, offset, frame } in held.frames {
             if !passed(partition, offset) && self.phase == Phase::Open {
                 self.bytes += frame.len();
                 self.queue.push_back(frame);

@@ -1,7 +1,5 @@
 //! Hands events to connections, in log order.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use klatch_domain::UserId;
 use klatch_domain::event::TimelineEvent;
@@ -10,7 +8,7 @@ use klatch_protocol::inbox::Effect;
 
 use super::users::UserRef;
 use super::{Hub, Item, Stopped};
-use crate::connection::Connection;
+use crate::connection::LiveFrame;
 
 /// Where an event's frame comes from.
 #[derive(Debug)]
@@ -97,18 +95,18 @@ impl Hub {
         }
     }
 
-    /// Queues a frame for everyone in the room. Returns how many got it.
+    /// Hands a frame to everyone in the room, to be written by the next flush. Returns how many
+    /// get it.
     fn hand_out(&mut self, partition: Partition, item: &Item, frame: &Bytes) -> usize {
         let Some(room) = self.rooms.speak(item.room) else { return 0 };
-        let (users, dirty) = (&self.users, &mut self.dirty);
-        let mut count = 0;
+        let live = LiveFrame { partition, offset: item.offset, frame: frame.clone() };
+        let mut event = self.outgoing.event(live);
+        let (users, mut count) = (&self.users, 0);
         room.members.retain(|member| {
             let Some(user) = users.live_user(*member) else { return false };
             count += user.connections.len();
             for connection in &user.connections {
-                if connection.queue_live(partition, item.offset, frame) {
-                    dirty.push(Arc::clone(connection));
-                }
+                event.to(connection);
             }
             true
         });
@@ -118,39 +116,5 @@ impl Hub {
     pub(super) fn position(&self, partition: Partition, offset: Offset) -> Position {
         let (stream, epoch) = (StreamId::Messages, self.epoch);
         Position { stream, partition, epoch, offset }
-    }
-
-    /// Writes what was queued: one system call per connection, whatever the number of events.
-    pub(super) async fn flush(&mut self) {
-        let dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() < self.shared.config.parallel_flush {
-            for connection in &dirty {
-                connection.flush();
-            }
-            // Keep the space for the next batch.
-            self.dirty = dirty;
-            self.dirty.clear();
-            return;
-        }
-        let share = dirty.len().div_ceil(self.writers).max(1);
-        let mut dirty = dirty.into_iter();
-        let mut writers = Vec::new();
-        loop {
-            let part: Vec<Arc<Connection>> = dirty.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            writers.push(tokio::spawn(async move {
-                for connection in part {
-                    connection.flush();
-                    // Others on this thread get their turn.
-                    tokio::task::coop::consume_budget().await;
-                }
-            }));
-        }
-        for writer in writers {
-            // A writer that failed leaves its connections to their own tasks.
-            let _ = writer.await;
-        }
     }
 }

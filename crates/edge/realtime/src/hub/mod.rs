@@ -24,6 +24,7 @@ mod arrive;
 mod chain;
 mod deliver;
 mod lookup;
+mod outgoing;
 mod repair;
 mod rooms;
 mod users;
@@ -47,6 +48,7 @@ use crate::presence::Board;
 use crate::state::Shared;
 use chain::{Chain, Verdict};
 use deliver::Source;
+use outgoing::Outgoing;
 use rooms::Rooms;
 pub(crate) use users::Newcomer;
 use users::{UserRef, Users};
@@ -116,9 +118,7 @@ pub(crate) struct Hub {
     unplaced: usize,
     /// When the last whole renewal of presence began.
     renewed_at: Instant,
-    /// Connections that have something new to write.
-    dirty: Vec<Arc<Connection>>,
-    writers: usize,
+    outgoing: Outgoing,
     looked_at: Instant,
 }
 
@@ -135,6 +135,7 @@ impl Hub {
             places.push(Place { chain: Chain::new(epoch, end), settled: Offset::ZERO });
             shared.set_delivered(Partition(index), end);
         }
+        let outgoing = Outgoing::new(shared.config.parallel_flush);
         Ok(Self {
             shared,
             board,
@@ -148,8 +149,7 @@ impl Hub {
             required: Revision::default(),
             unplaced: 0,
             renewed_at: Instant::now(),
-            dirty: Vec::new(),
-            writers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            outgoing,
             looked_at: Instant::now(),
         })
     }
@@ -162,7 +162,7 @@ impl Hub {
     ) {
         let stop = self.shared.stop.clone();
         while !stop.is_cancelled() {
-            let pause = if self.settling.is_empty() { LOOK } else { SETTLE };
+            let until = self.next_look();
             let payload = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -178,12 +178,19 @@ impl Hub {
                     self.take_message(message);
                     None
                 }
-                () = tokio::time::sleep(pause) => None,
+                () = tokio::time::sleep_until(until) => None,
             };
             if self.turn(payload, inbox.as_mut(), &mut mail).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// When there is something to do without being told.
+    fn next_look(&self) -> Instant {
+        let pause = if self.settling.is_empty() { LOOK } else { SETTLE };
+        let look = Instant::now() + pause;
+        self.outgoing.due().map_or(look, |due| due.min(look))
     }
 
     /// Everything that is there now, then one write per connection.
@@ -208,7 +215,7 @@ impl Hub {
         }
         self.look().await?;
         self.advance_arrivals().await;
-        self.flush().await;
+        self.outgoing.flush().await;
         for (index, place) in (0u16..).zip(&self.places) {
             self.shared.set_delivered(Partition(index), place.chain.last);
         }

@@ -44,7 +44,7 @@ impl Hub {
             let items = batch.records.into_iter().filter_map(item).collect();
             self.deliver(partition, items).await?;
             self.partition_mut(partition).chain.advance(batch.through);
-            self.flush().await;
+            self.outgoing.flush().await;
         }
         Ok(())
     }
