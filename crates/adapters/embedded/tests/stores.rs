@@ -151,7 +151,7 @@ fn a_wiped_store_is_empty_and_the_other_is_not() {
 #[test]
 fn what_a_crash_left_of_the_first_opening_is_cleared_away() {
     let dir = directory();
-    let stores = dir.path().join("stores");
+    let stores = dir.path().join("stores/messages/1");
     std::fs::create_dir_all(stores.join("keyspaces")).expect("a directory");
     std::fs::write(stores.join("0.jnl"), [0; 100]).expect("a file");
     std::fs::write(stores.join("version"), []).expect("a file");
@@ -162,7 +162,7 @@ fn what_a_crash_left_of_the_first_opening_is_cleared_away() {
 fn rows_without_their_version_marker_are_not_cleared_away() {
     let dir = directory();
     drop(open(&dir));
-    std::fs::remove_file(dir.path().join("stores/version")).expect("removed");
+    std::fs::remove_file(dir.path().join("stores/messages/1/version")).expect("removed");
     let error = Stores::open(dir.path(), StoresConfig::default()).expect_err("damaged");
     assert_eq!(error.kind, ErrorKind::Corrupt);
 }

@@ -130,9 +130,13 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(dir)
 }
 
+/// Whether the marker is there that fjall writes last: three letters and the format. A power cut
+/// may leave a part of it, or its length without its bytes.
 fn is_finished(dir: &Path) -> io::Result<bool> {
-    match fs::metadata(dir.join("version")) {
-        Ok(marker) => Ok(marker.len() > 0),
+    match fs::read(dir.join("version")) {
+        Ok(marker) => {
+            Ok(matches!(marker.as_slice(), [b'F', b'J', b'L', format, ..] if *format != 0))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,10 +1,10 @@
-//! The read models on disk: one fjall database, one keyspace for messages and one for metadata.
+//! The read models on disk: a fjall database for messages and one for metadata.
 //!
 //! **What a crash leaves.** Nothing here is synced: the log is what is durable. A commit is one
 //! batch in fjall's journal, and the position it brings the store to lies among its rows, in the
 //! same keyspace. fjall recovers a journal up to the first batch that is not whole, and writes
-//! table files batch by whole batch, so each keyspace comes back as what some earlier commit left:
-//! rows and position together, each keyspace at its own. The owner replays the log from there.
+//! table files batch by whole batch, so each store comes back as what some earlier commit left:
+//! rows and position together, each store at its own. The owner replays the log from there.
 //!
 //! **What blocks.** Commits may wait for fjall to write tables, and run on tokio's blocking
 //! threads; so do scans over a whole room's members. Everything else is read in place: one row
@@ -18,12 +18,14 @@
 //! 329), take a failed write for a good one (304) and lose a journal's name (317). What is still
 //! so in 3.1.13, and how it is met here: a torn batch is refused instead of cut off, and a damaged
 //! one taken for the end (311; `engine::journal`); clearing a keyspace can keep journals for ever
-//! (288; wiping makes a new keyspace); plain reads see half a batch (all reads go through a
+//! (288), and a deleted one can come back after a power cut, because the counter that orders the
+//! deletion after the creation starts again (wiping makes a new database, see `life`); plain reads see half a batch (all reads go through a
 //! snapshot); which of two rows for one key in a batch counts is open (`staged` leaves one); a
 //! second worker thread spins while the first merges tables (there is one); a busy worker does not
 //! set full buffers aside (`engine::Buffer` does).
 
 mod layout;
+mod life;
 mod messages;
 mod metadata;
 mod metadata_write;
@@ -31,33 +33,33 @@ mod progress;
 mod row;
 mod staged;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, Readable, Snapshot};
+use fjall::{Readable, Snapshot};
 use klatch_ports::PortResult;
 use parking_lot::{Mutex, RwLock};
 
 pub use messages::MessageStore;
 pub use metadata::MetadataStore;
 
-use crate::engine::{self, Buffer, Sizes, Tail};
+use crate::engine::{self, Buffer, Sizes};
+use life::Life;
 use progress::Progress;
 
 /// Sizes of the read models; the defaults suit a server of one or two cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoresConfig {
-    /// Bytes of decoded blocks kept in memory; taken as they are needed.
+    /// Bytes of decoded blocks that each of the two keeps in memory; taken as they are needed.
     pub cache_bytes: u64,
     /// Bytes of new message rows kept in memory before they go to a table; up to five times as
     /// much during bursts, and about half of that again for what fjall keeps beside.
     pub message_buffer_bytes: u64,
     /// The same for metadata.
     pub metadata_buffer_bytes: u64,
-    /// Bytes of journals on disk (at least 64 MiB); opening after a crash reads them again.
+    /// Bytes of journals on disk, for each of the two (at least 64 MiB); opening after a crash reads them again.
     pub journal_bytes: u64,
-    /// Table files held open.
+    /// Table files that each of the two holds open.
     pub open_files: usize,
 }
 
@@ -66,11 +68,11 @@ const MIB: u64 = 1 << 20;
 impl Default for StoresConfig {
     fn default() -> Self {
         Self {
-            cache_bytes: 16 * MIB,
+            cache_bytes: 12 * MIB,
             message_buffer_bytes: 8 * MIB,
             metadata_buffer_bytes: 8 * MIB,
-            journal_bytes: 128 * MIB,
-            open_files: 256,
+            journal_bytes: 64 * MIB,
+            open_files: 128,
         }
     }
 }
@@ -100,9 +102,9 @@ impl Stores {
             journal_bytes: config.journal_bytes.max(64 * MIB),
             open_files: config.open_files,
         };
-        let database = engine::open(&dir.join("stores"), sizes, Tail::Replayable)?;
-        let messages = Rows::open(database.clone(), "messages", config.message_buffer_bytes)?;
-        let metadata = Rows::open(database, "metadata", config.metadata_buffer_bytes)?;
+        let dir = dir.join("stores");
+        let messages = Rows::open(dir.join("messages"), sizes, config.message_buffer_bytes)?;
+        let metadata = Rows::open(dir.join("metadata"), sizes, config.metadata_buffer_bytes)?;
         Ok(Self {
             messages: Arc::new(MessageStore::new(messages)),
             metadata: Arc::new(MetadataStore::new(metadata)),
@@ -110,12 +112,12 @@ impl Stores {
     }
 }
 
-/// The rows of one store: a keyspace that can be swapped for an empty one.
+/// The rows of one store.
 struct Rows {
-    database: Database,
-    name: &'static str,
+    dir: PathBuf,
+    sizes: Sizes,
     buffer: Buffer,
-    keyspace: RwLock<Keyspace>,
+    life: RwLock<Arc<Life>>,
     /// Held while committing or wiping: one writer at a time.
     writing: Mutex<()>,
     progress: Progress,
@@ -123,16 +125,16 @@ struct Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Rows").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
 impl Rows {
-    fn open(database: Database, name: &'static str, buffer_bytes: u64) -> PortResult<Self> {
+    fn open(dir: PathBuf, sizes: Sizes, buffer_bytes: u64) -> PortResult<Self> {
         let buffer = Buffer::new(buffer_bytes);
-        let keyspace = RwLock::new(keyspace(&database, name, &buffer)?);
+        let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
         let (writing, progress) = (Mutex::default(), Progress::default());
-        let rows = Self { database, name, buffer, keyspace, writing, progress };
+        let rows = Self { dir, sizes, buffer, life, writing, progress };
         for entry in rows.view().prefix(&[layout::POSITION]) {
             let (key, value) = entry.into_inner().map_err(engine::failed("opening"))?;
             rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);
@@ -142,52 +144,42 @@ impl Rows {
 
     /// All rows as of the newest finished commit.
     fn view(&self) -> View {
-        View { snapshot: self.database.snapshot(), keyspace: self.keyspace.read().clone() }
+        let life = Arc::clone(&self.life.read());
+        View { snapshot: life.database().snapshot(), life }
     }
 
     /// Forgets all rows and positions. After a crash in between either all are there or none.
     fn wipe(&self) -> PortResult<()> {
         let _writing = self.writing.lock();
-        let mut current = self.keyspace.write();
-        let failed = engine::failed("wiping");
-        self.database.delete_keyspace(current.clone()).map_err(&failed)?;
-        *current = keyspace(&self.database, self.name, &self.buffer)?;
+        let mut current = self.life.write();
+        let next = current.next(&self.dir, self.sizes, &self.buffer)?;
+        std::mem::replace(&mut *current, Arc::new(next)).end();
         self.progress.clear();
         Ok(())
     }
 }
 
-fn keyspace(database: &Database, name: &str, buffer: &Buffer) -> PortResult<Keyspace> {
-    let options = || {
-        engine::options(buffer.fallback())
-            // Rows are mostly ciphertext: compressing them costs time and saves nothing.
-            .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
-            .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
-    };
-    database.keyspace(name, options).map_err(engine::failed("opening"))
-}
-
 /// A frozen view of a store's rows: finished commits only, whole.
 struct View {
     snapshot: Snapshot,
-    keyspace: Keyspace,
+    life: Arc<Life>,
 }
 
 impl View {
     fn get(&self, key: &[u8]) -> PortResult<Option<fjall::Slice>> {
-        self.snapshot.get(&self.keyspace, key).map_err(engine::failed("reading"))
+        self.snapshot.get(self.life.keyspace(), key).map_err(engine::failed("reading"))
     }
 
     fn has(&self, key: &[u8]) -> PortResult<bool> {
-        self.snapshot.contains_key(&self.keyspace, key).map_err(engine::failed("reading"))
+        self.snapshot.contains_key(self.life.keyspace(), key).map_err(engine::failed("reading"))
     }
 
     fn prefix(&self, prefix: &[u8]) -> fjall::Iter {
-        self.snapshot.prefix(&self.keyspace, prefix)
+        self.snapshot.prefix(self.life.keyspace(), prefix)
     }
 
     fn range(&self, bounds: impl std::ops::RangeBounds<Vec<u8>>) -> fjall::Iter {
-        self.snapshot.range(&self.keyspace, bounds)
+        self.snapshot.range(self.life.keyspace(), bounds)
     }
 
     /// The pair an iterator gave.

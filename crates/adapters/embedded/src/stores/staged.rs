@@ -1,5 +1,7 @@
 //! Rows on their way into a batch.
 
+use std::sync::Arc;
+
 use fjall::{Slice, UserKey, UserValue};
 use klatch_ports::messages::Applied;
 use klatch_ports::{Partition, PortResult};
@@ -40,9 +42,10 @@ impl Staged {
         // Stable, so the last of several for one key stays last; and sorted rows go into fjall's
         // buffer faster.
         self.rows.sort_by(|(left, _), (right, _)| left.cmp(right));
-        let keyspace = rows.keyspace.read().clone();
+        let life = Arc::clone(&rows.life.read());
+        let keyspace = life.keyspace();
         let count = self.rows.len();
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(rows.database.clone(), count)
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(life.database().clone(), count)
             // Handed to the system, not synced: what is lost is replayed.
             .durability(Some(fjall::PersistMode::Buffer));
         let mut staged = self.rows.into_iter().peekable();
@@ -51,13 +54,13 @@ impl Staged {
                 continue;
             }
             match value {
-                Some(value) => batch.insert(&keyspace, key, value),
-                None => batch.remove(&keyspace, key),
+                Some(value) => batch.insert(keyspace, key, value),
+                None => batch.remove(keyspace, key),
             }
         }
         batch.commit().map_err(engine::failed("committing"))?;
         rows.progress.committed(partition, applied);
-        rows.buffer.count(&keyspace, count, self.bytes)
+        rows.buffer.count(keyspace, count, self.bytes)
     }
 }
 
