@@ -173,3 +173,53 @@ async fn a_full_disk_stops_what_is_accepted_and_nothing_else() {
     send(&admin, &room, "space again").await;
     history(&admin, &room, accepted + 1).await;
 }
+
+/// Free bytes where the server keeps its data.
+fn free_bytes(server: &Server) -> u64 {
+    // The data directory itself is made by the server.
+    let about = rustix::fs::statvfs(server.data_dir().parent().unwrap()).unwrap();
+    about.f_bavail * about.f_frsize
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_space_returns_sends_are_accepted_again_without_a_restart() {
+    const GIB: u64 = 1 << 30;
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::stopped(Settings::default()).unwrap();
+    // A file takes the disk's last space away: the reserve begins a gigabyte below what is free.
+    // On a disk too small for that, the rest of what is free must do.
+    let margin = GIB.min(free_bytes(&server) / 4);
+    let reserve = (free_bytes(&server) - margin) >> 20;
+    let variable = ("KLATCH_LOG__RESERVE_MIB".to_owned(), reserve.to_string());
+    server.settings_mut().variables.push(variable);
+    server.begin().await.unwrap();
+    let admin = server.register_admin().await.unwrap();
+    let room = talk(&admin, 5).await;
+    let filler = server.data_dir().parent().unwrap().join("filler");
+    let file = fs::File::create(&filler).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, 2 * margin).unwrap();
+
+    let path = format!("/api/v1/rooms/{room}/messages");
+    let long = json!({ "content": "no space ".repeat(4_000) });
+    let mut accepted = 5;
+    // The log's prepared space is used up first; it looks at the disk from time to time.
+    let refused = loop {
+        let answer = admin.post(&path, &long).await.unwrap();
+        if answer.success().is_err() {
+            break answer;
+        }
+        accepted += 1;
+        assert!(accepted < 5_000, "it never stops");
+    };
+    refused.problem(507, "storage_full").unwrap();
+    history(&admin, &room, accepted.min(200)).await;
+
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while admin.post(&path, &long).await.unwrap().success().is_err() {
+        assert!(std::time::Instant::now() < deadline, "space returned, sends are still refused");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    send(&admin, &room, "space again").await;
+}
