@@ -15,14 +15,14 @@
 //! worker thread it runs on; a runtime with two worker threads per core does not notice.
 //!
 //! **fjall.** 3.1.13 at least. Earlier ones could write tables ahead of the journal (its issue
-//! 329), take a failed write for a good one (304) and lose a journal's name (317). What is still
-//! so in 3.1.13, and how it is met here: a torn batch is refused instead of cut off, and a damaged
-//! one taken for the end (311; `engine::journal`); clearing a keyspace can keep journals for ever
+//! 329), take a failed write for a good one (304) and lose a journal's name (317). What is still so
+//! in 3.1.13, and how it is met here: a torn batch is refused instead of cut off, and a damaged one
+//! taken for the end (311; `engine::journal`); clearing a keyspace can keep journals for ever
 //! (288), and a deleted one can come back after a power cut, because the counter that orders the
-//! deletion after the creation starts again (wiping makes a new database, see `life`); plain reads see half a batch (all reads go through a
-//! snapshot); which of two rows for one key in a batch counts is open (`staged` leaves one); a
-//! second worker thread spins while the first merges tables (there is one); a busy worker does not
-//! set full buffers aside (`engine::Buffer` does).
+//! deletion after the creation starts again (wiping makes a new database, see `life`); plain reads
+//! see half a batch (all reads go through a snapshot); which of two rows for one key in a batch
+//! counts is open (`staged` leaves one); a second worker thread spins while the first merges tables
+//! (there is one); a busy worker does not set full buffers aside (`engine::Buffer` does).
 
 mod layout;
 mod life;
@@ -57,7 +57,8 @@ pub struct StoresConfig {
     pub message_buffer_bytes: u64,
     /// The same for metadata.
     pub metadata_buffer_bytes: u64,
-    /// Bytes of journals on disk, for each of the two (at least 64 MiB); opening after a crash reads them again.
+    /// Bytes of journals on disk, for each of the two (at least 64 MiB); opening after a crash
+    /// reads them again.
     pub journal_bytes: u64,
     /// Table files that each of the two holds open.
     pub open_files: usize,
