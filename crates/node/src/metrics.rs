@@ -153,6 +153,7 @@ impl Sources {
             ("klatch_upgrades_refused_total", "Connections refused.", stats.refused),
             ("klatch_frames_in_total", "Frames from clients.", stats.frames_in),
             ("klatch_deliveries_total", "Events handed to connections.", stats.deliveries),
+            ("klatch_events_packed_total", "Events compressed for delivery.", stats.events_packed),
             ("klatch_inbox_gaps_total", "Breaks of the inbox chain.", stats.gaps),
             ("klatch_inbox_repaired_total", "Records read to mend them.", stats.repaired),
             ("klatch_resumes_replayed_total", "Resumes by replay.", stats.replays),

@@ -9,6 +9,8 @@ use crate::framing::FrameLimits;
 pub struct RealtimeConfig {
     /// What clients may send.
     pub frames: FrameLimits,
+    /// Whether clients that offer permessage-deflate get it. Events are compressed once for all.
+    pub deflate: bool,
     /// Most bytes waiting for one connection; beyond it the connection is closed (4002).
     pub outbox_bytes_max: usize,
     /// Commands of one connection that may wait for their answer; at this many its socket is not
@@ -63,6 +65,7 @@ impl Default for RealtimeConfig {
     fn default() -> Self {
         Self {
             frames: FrameLimits::default(),
+            deflate: true,
             outbox_bytes_max: 1024 * 1024,
             commands_in_flight_max: 64,
             hold: Duration::from_secs(1),

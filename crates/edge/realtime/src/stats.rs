@@ -16,6 +16,7 @@ pub struct Stats {
     frames_in: AtomicU64,
     deliveries: AtomicU64,
     events: AtomicU64,
+    events_packed: AtomicU64,
     gaps: AtomicU64,
     repaired: AtomicU64,
     frames_dropped: AtomicU64,
@@ -48,6 +49,8 @@ pub struct StatsSnapshot {
     pub deliveries: u64,
     /// Events looked at.
     pub events: u64,
+    /// Events that were compressed, once for all their recipients.
+    pub events_packed: u64,
     /// Times the chain from fan-out was broken, silent or not to be trusted, and the log was read.
     pub gaps: u64,
     /// Records read from the log for that.
@@ -86,6 +89,7 @@ impl Stats {
             frames_in: load(&self.frames_in),
             deliveries: load(&self.deliveries),
             events: load(&self.events),
+            events_packed: load(&self.events_packed),
             gaps: load(&self.gaps),
             repaired: load(&self.repaired),
             frames_dropped: load(&self.frames_dropped),
@@ -119,6 +123,10 @@ impl Stats {
     pub(crate) fn delivered(&self, events: usize, deliveries: usize) {
         add(&self.events, events);
         add(&self.deliveries, deliveries);
+    }
+
+    pub(crate) fn packed(&self) {
+        add(&self.events_packed, 1);
     }
 
     pub(crate) fn gap(&self) {

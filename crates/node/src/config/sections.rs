@@ -117,11 +117,13 @@ pub(crate) struct Realtime {
     pub(crate) queue_kib: usize,
     /// Most bytes of a message from a client, in KiB.
     pub(crate) frame_kib: u32,
+    /// Whether clients that offer permessage-deflate get it.
+    pub(crate) deflate: bool,
 }
 
 impl Default for Realtime {
     fn default() -> Self {
-        Self { queue_kib: 1024, frame_kib: 64 }
+        Self { queue_kib: 1024, frame_kib: 64, deflate: true }
     }
 }
 

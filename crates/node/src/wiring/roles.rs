@@ -279,6 +279,7 @@ async fn start_realtime(
     let settings = &process.config.realtime;
     let mut config = RealtimeConfig {
         outbox_bytes_max: settings.queue_kib * 1024,
+        deflate: settings.deflate,
         allowed_origins: process.config.server.allowed_origins.clone(),
         ..RealtimeConfig::default()
     };

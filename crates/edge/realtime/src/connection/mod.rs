@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     saturated: AtomicBool,
     /// How often the client was told to be heard.
     heartbeat_ms: u32,
+    /// Most bytes of a message that may be sent compressed; 0 when compression was not agreed on.
+    packed_bytes_max: u32,
     shared: Arc<Shared>,
 }
 
@@ -95,8 +97,30 @@ impl Connection {
             in_flight: AtomicU32::new(0),
             saturated: AtomicBool::new(false),
             heartbeat_ms,
+            packed_bytes_max: 0,
             shared,
         }
+    }
+
+    /// Compression was agreed on, with a look-back of so many bits at most: one message is
+    /// compressed for all, so a narrow window gets only those that fit into it as a whole.
+    pub(crate) fn with_deflate(self, window_bits: Option<u8>) -> Self {
+        let packed_bytes_max = match window_bits {
+            None => 0,
+            Some(bits @ 0..=14) => 1 << bits,
+            Some(15..) => u32::MAX,
+        };
+        Self { packed_bytes_max, ..self }
+    }
+
+    /// Whether compression was agreed on.
+    fn has_deflate(&self) -> bool {
+        self.packed_bytes_max > 0
+    }
+
+    /// Whether the client takes a message of so many bytes compressed.
+    pub(crate) fn takes_packed(&self, bytes: usize) -> bool {
+        bytes <= usize::try_from(self.packed_bytes_max).unwrap_or(usize::MAX)
     }
 
     /// Who may act through this connection now.
@@ -245,10 +269,11 @@ impl Connection {
         self.waker.wake();
     }
 
-    /// Answers the peer's close frame; unless it answers ours, then there is nothing to say.
+    /// Answers the peer's close frame after what waits already; unless it answers ours, then there
+    /// is nothing to say.
     fn close_in_kind(&self, code: Option<u16>) {
         let mut outbox = self.outbox.lock();
-        outbox.close(close_echo(code), true, self.shared.tick());
+        outbox.close(close_echo(code), false, self.shared.tick());
         outbox.peer_closed();
     }
 

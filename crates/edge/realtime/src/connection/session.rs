@@ -50,7 +50,8 @@ impl Session {
         early: Vec<u8>,
         resume_from: Option<Vec<Position>>,
     ) -> Self {
-        let parser = Parser::new(connection.shared.config.frames);
+        let parser =
+            Parser::new(connection.shared.config.frames).with_deflate(connection.has_deflate());
         let talk = Talk::new(Arc::clone(&connection), resume_from);
         Self { connection, parser, rest: early, talk, broken: false }
     }
@@ -114,7 +115,7 @@ impl Session {
             Ok(taken) => self.rest = bytes.get(taken..).unwrap_or_default().to_vec(),
             Err(violation) => {
                 self.broken = true;
-                self.connection.close(violation.code, violation.reason, Waiting::Forget);
+                self.connection.close(violation.code, violation.reason, Waiting::Keep);
             }
         }
     }

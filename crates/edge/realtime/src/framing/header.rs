@@ -8,6 +8,8 @@ pub(super) const BINARY: u8 = 0x2;
 pub(super) const CLOSE: u8 = 0x8;
 pub(super) const PING: u8 = 0x9;
 pub(super) const PONG: u8 = 0xA;
+/// Says that a message is compressed, on its first frame (RFC 7692 §6).
+pub(super) const RESERVED_1: u8 = 0x40;
 
 /// A frame's header, complete and lawful by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(super) struct Header {
     pub(super) fin: bool,
     /// What it is.
     pub(super) opcode: u8,
+    /// Whether the message that begins here is compressed.
+    pub(super) packed: bool,
     /// Key of the mask.
     pub(super) mask: [u8; 4],
     /// Bytes of this header.
@@ -28,18 +32,21 @@ impl Header {
     /// The header at the start of `bytes`; `None` while it is incomplete.
     ///
     /// Refuses as early as the first two bytes allow, so that nothing unlawful is waited for.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+    /// `deflate`: whether messages may be compressed.
+    pub(super) fn parse(bytes: &[u8], deflate: bool) -> Result<Option<Self>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0F);
         let (masked, short) = (second & 0x80 != 0, second & 0x7F);
-        check_first(*first, fin, opcode, usize::from(short))?;
+        let packed = deflate && matches!(opcode, TEXT | BINARY) && first & RESERVED_1 != 0;
+        let reserved = if packed { first & 0x30 } else { first & 0x70 };
+        check_first(reserved, fin, opcode, usize::from(short))?;
         if !masked {
             return Err(Violation::protocol("frames from clients must be masked"));
         }
         let Some((payload, rest)) = length(short, rest)? else { return Ok(None) };
         let Some(mask) = rest.first_chunk::<4>() else { return Ok(None) };
         let size = bytes.len() - rest.len() + 4;
-        Ok(Some(Self { fin, opcode, mask: *mask, size, payload }))
+        Ok(Some(Self { fin, opcode, packed, mask: *mask, size, payload }))
     }
 
     pub(super) fn is_control(self) -> bool {
@@ -47,8 +54,8 @@ impl Header {
     }
 }
 
-fn check_first(first: u8, fin: bool, opcode: u8, short: usize) -> Result<(), Violation> {
-    if first & 0x70 != 0 {
+fn check_first(reserved: u8, fin: bool, opcode: u8, short: usize) -> Result<(), Violation> {
+    if reserved != 0 {
         return Err(Violation::protocol("a reserved bit is set"));
     }
     match opcode {

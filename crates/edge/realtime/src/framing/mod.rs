@@ -1,6 +1,8 @@
-//! RFC 6455 frames as a server meets them: bytes in, whole messages out.
+//! RFC 6455 frames as a server meets them, compressed or not (RFC 7692): bytes in, whole messages
+//! out.
 
 mod close;
+mod deflate;
 mod header;
 mod mask;
 mod parser;
@@ -11,6 +13,8 @@ use bytes::Bytes;
 use klatch_protocol::ws::close::CloseCode;
 
 pub use close::{close_echo, close_frame};
+pub(crate) use deflate::payload_bytes;
+pub use deflate::{PACK_BYTES_MIN, Packer};
 pub use parser::Parser;
 
 /// Most bytes in the payload of a control frame.
@@ -19,7 +23,8 @@ pub const CONTROL_BYTES_MAX: usize = 125;
 /// What a peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
-    /// Most bytes in a message, all its fragments together.
+    /// Most bytes in a message, all its fragments together; of a compressed one also when it is
+    /// inflated.
     pub message_bytes: u32,
     /// Most fragments of one message, so that empty ones cannot go on for ever.
     pub fragments: u32,
@@ -67,6 +72,10 @@ impl Violation {
     const fn protocol(reason: &'static str) -> Self {
         Self { code: CloseCode::ProtocolError, reason }
     }
+}
+
+fn too_big(reason: &'static str) -> Violation {
+    Violation { code: CloseCode::TooBig, reason }
 }
 
 /// A pong with the bytes of its ping (cut to what a control frame holds).

@@ -4,12 +4,14 @@ use klatch_protocol::ws::close::CloseCode;
 
 use super::header::{self, Header};
 use super::mask::unmask;
-use super::{Flow, FrameLimits, Incoming, Violation, close};
+use super::{Flow, FrameLimits, Incoming, Violation, close, deflate, too_big};
 
 /// The reading half of a connection. Holds no memory of its own between whole messages.
 #[derive(Debug)]
 pub struct Parser {
     limits: FrameLimits,
+    /// Whether messages may be compressed.
+    deflate: bool,
     held: Option<Box<Held>>,
 }
 
@@ -20,13 +22,23 @@ struct Held {
     frame: Vec<u8>,
     /// The fragments of a message that is not complete.
     message: Option<Vec<u8>>,
+    /// Whether that message is compressed.
+    packed: bool,
+    /// So many of its bytes are known to be text.
+    checked: usize,
     fragments: u32,
 }
 
 impl Parser {
     /// A parser at the start of a stream.
     pub fn new(limits: FrameLimits) -> Self {
-        Self { limits, held: None }
+        Self { limits, deflate: false, held: None }
+    }
+
+    /// The same, for a peer that may compress its messages or not.
+    #[must_use]
+    pub fn with_deflate(self, deflate: bool) -> Self {
+        Self { deflate, ..self }
     }
 
     /// Whether nothing is held back: no incomplete frame, no incomplete message.
@@ -71,7 +83,7 @@ impl Parser {
 
     /// The header at the start of `bytes` and the size of its frame, if all of it is there.
     fn whole_frame(&self, bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
-        let Some(header) = Header::parse(bytes)? else { return Ok(None) };
+        let Some(header) = Header::parse(bytes, self.deflate)? else { return Ok(None) };
         let size = header.size + self.payload_within_limits(header)?;
         Ok((bytes.len() >= size).then_some((header, size)))
     }
@@ -111,7 +123,7 @@ impl Parser {
             self.held.as_mut().map(|held| std::mem::take(&mut held.frame)).unwrap_or_default();
         let mut taken = 0;
         loop {
-            let wanted = match Header::parse(&frame)? {
+            let wanted = match Header::parse(&frame, self.deflate)? {
                 None => frame.len() + 1,
                 Some(header) => header.size + self.payload_within_limits(header)?,
             };
@@ -141,8 +153,8 @@ impl Parser {
             (header::PING, _) => on(Incoming::Ping(payload)),
             (header::PONG, _) => on(Incoming::Pong),
             (header::CLOSE, _) => on(Incoming::Close(close::read(payload)?)),
-            (header::TEXT, true) => on(Incoming::Text(text(payload)?)),
-            (_, fin) => self.take_fragment(fin, payload, on)?,
+            (header::TEXT, true) => self.take_message(header.packed, payload, on)?,
+            _ => self.take_fragment(header, payload, on)?,
         };
         self.let_go();
         Ok(flow)
@@ -150,7 +162,7 @@ impl Parser {
 
     fn take_fragment(
         &mut self,
-        fin: bool,
+        header: Header,
         payload: &[u8],
         on: &mut dyn FnMut(Incoming<'_>) -> Flow,
     ) -> Result<Flow, Violation> {
@@ -159,14 +171,33 @@ impl Parser {
         if held.fragments > self.limits.fragments {
             return Err(too_big("a message has too many fragments"));
         }
-        let message = held.message.get_or_insert_default();
-        message.extend_from_slice(payload);
-        if !fin {
+        if held.message.is_none() {
+            held.packed = header.packed;
+        }
+        held.message.get_or_insert_default().extend_from_slice(payload);
+        if !header.fin {
+            held.check_text_so_far()?;
             return Ok(Flow::Go);
         }
         let message = held.message.take().unwrap_or_default();
-        held.fragments = 0;
-        Ok(on(Incoming::Text(text(&message)?)))
+        let packed = std::mem::take(&mut held.packed);
+        (held.fragments, held.checked) = (0, 0);
+        self.take_message(packed, &message, on)
+    }
+
+    /// A message that is complete, as it came.
+    fn take_message(
+        &self,
+        packed: bool,
+        message: &[u8],
+        on: &mut dyn FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<Flow, Violation> {
+        let mut take = |message: &[u8]| Ok(on(Incoming::Text(text(message)?)));
+        if !packed {
+            return take(message);
+        }
+        let most = usize::try_from(self.limits.message_bytes).unwrap_or(usize::MAX);
+        deflate::inflate(message, most, take)
     }
 
     /// Frees what is held once nothing is incomplete.
@@ -178,12 +209,27 @@ impl Parser {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, Violation> {
-    let reason = "text is not UTF-8";
-    simdutf8::basic::from_utf8(bytes)
-        .map_err(|_| Violation { code: CloseCode::InvalidUtf8, reason })
+impl Held {
+    /// Refuses what cannot become text whatever follows; a sign may be cut at the end.
+    fn check_text_so_far(&mut self) -> Result<(), Violation> {
+        let message = self.message.as_deref().unwrap_or_default();
+        if self.packed {
+            return Ok(());
+        }
+        let new = message.get(self.checked..).unwrap_or_default();
+        self.checked += match simdutf8::compat::from_utf8(new) {
+            Ok(new) => new.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(not_text()),
+        };
+        Ok(())
+    }
 }
 
-fn too_big(reason: &'static str) -> Violation {
-    Violation { code: CloseCode::TooBig, reason }
+fn text(bytes: &[u8]) -> Result<&str, Violation> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| not_text())
+}
+
+fn not_text() -> Violation {
+    Violation { code: CloseCode::InvalidUtf8, reason: "text is not UTF-8" }
 }

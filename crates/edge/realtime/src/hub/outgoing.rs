@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::{Connection, LiveFrame};
+use crate::framing::{PACK_BYTES_MIN, Packer, payload_bytes};
 
 /// Connections from which on a flush is a large one: when another has just been done, it waits a
 /// moment for more to send with it. A write costs ten times what one more frame in it costs.
@@ -17,7 +18,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// The only event since the last flush. It is in no queue: it is written as it is.
-    alone: Option<LiveFrame>,
+    alone: Option<Forms>,
     /// Those who get `alone`, or whose queue has something that nobody writes yet.
     to: Vec<Arc<Connection>>,
     /// Those of a large flush that waits for more.
@@ -28,20 +29,73 @@ pub(super) struct Outgoing {
     writers: usize,
     /// From how many connections on they do.
     share_from: usize,
+    /// Compresses; made when the first event is.
+    packer: Option<Box<Packer>>,
+}
+
+/// An event in the forms in which it goes out.
+#[derive(Clone, Debug)]
+struct Forms {
+    plain: LiveFrame,
+    /// Bytes of the message in it.
+    bytes: usize,
+    packed: Packed,
+}
+
+/// The compressed form of an event, shared by all who take it.
+#[derive(Clone, Debug)]
+enum Packed {
+    /// Nobody has wanted it yet.
+    Unknown,
+    /// It would not be smaller.
+    None,
+    Is(LiveFrame),
+}
+
+impl Forms {
+    fn new(plain: LiveFrame) -> Self {
+        let bytes = payload_bytes(&plain.frame);
+        let packed = if bytes < PACK_BYTES_MIN { Packed::None } else { Packed::Unknown };
+        Self { plain, bytes, packed }
+    }
+
+    /// Makes the compressed form if `connection` is the first to want it.
+    fn prepare(&mut self, connection: &Connection, packer: &mut Option<Box<Packer>>) {
+        if matches!(self.packed, Packed::Unknown) && connection.takes_packed(self.bytes) {
+            let frame = packer.get_or_insert_default().pack(&self.plain.frame);
+            self.packed = frame.map_or(Packed::None, |frame| {
+                connection.stats().packed();
+                Packed::Is(LiveFrame { frame, ..self.plain.clone() })
+            });
+        }
+    }
+
+    /// The form for `connection`.
+    fn of(&self, connection: &Connection) -> &LiveFrame {
+        match &self.packed {
+            Packed::Is(packed) if connection.takes_packed(self.bytes) => packed,
+            Packed::Is(_) | Packed::None | Packed::Unknown => &self.plain,
+        }
+    }
 }
 
 /// An event on its way to its recipients.
 pub(super) struct Event<'a> {
-    to: &'a mut Vec<Arc<Connection>>,
+    outgoing: &'a mut Outgoing,
     /// `None`: the event is alone.
-    queued: Option<LiveFrame>,
+    queued: Option<Forms>,
 }
 
 impl Event<'_> {
     /// `connection` gets the event.
     pub(super) fn to(&mut self, connection: &Arc<Connection>) {
-        if self.queued.as_ref().is_none_or(|live| connection.queue_live(live)) {
-            self.to.push(Arc::clone(connection));
+        let Outgoing { alone, to, packer, .. } = &mut *self.outgoing;
+        if let Some(forms) = self.queued.as_mut().or(alone.as_mut()) {
+            forms.prepare(connection, packer);
+        }
+        let queued = self.queued.as_ref();
+        if queued.is_none_or(|forms| connection.queue_live(forms.of(connection))) {
+            to.push(Arc::clone(connection));
         }
     }
 }
@@ -55,26 +109,28 @@ impl Outgoing {
             quiet_until: Instant::now(),
             writers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             share_from,
+            packer: None,
         }
     }
 
     /// The next event.
     pub(super) fn event(&mut self, live: LiveFrame) -> Event<'_> {
+        let forms = Forms::new(live);
         let is_first = self.to.is_empty() && self.alone.is_none();
         let queued = if is_first {
-            self.alone = Some(live);
+            self.alone = Some(forms);
             None
         } else {
             self.queue_alone();
-            Some(live)
+            Some(forms)
         };
-        Event { to: &mut self.to, queued }
+        Event { outgoing: self, queued }
     }
 
     /// Queues the event that was alone, like all others.
     fn queue_alone(&mut self) {
-        if let Some(live) = self.alone.take() {
-            self.to.retain(|connection| connection.queue_live(&live));
+        if let Some(forms) = self.alone.take() {
+            self.to.retain(|connection| connection.queue_live(forms.of(connection)));
         }
     }
 
@@ -137,9 +193,9 @@ impl Outgoing {
     }
 }
 
-fn write(connection: &Connection, alone: Option<&LiveFrame>) {
+fn write(connection: &Connection, alone: Option<&Forms>) {
     match alone {
-        Some(live) => connection.write_live(live),
+        Some(forms) => connection.write_live(forms.of(connection)),
         None => connection.flush(),
     }
 }

@@ -4,14 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use klatch_protocol::problem::{Code, Problem};
 use klatch_protocol::ws::SUBPROTOCOL;
 use sha1::{Digest, Sha1};
+
+use super::offer::Deflate;
 
 /// What RFC 6455 §1.3 appends to the client's key.
 const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -21,10 +23,13 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(super) struct Handshake {
     accept: HeaderValue,
     subprotocol: bool,
+    /// How messages may be compressed.
+    pub(super) deflate: Option<Deflate>,
 }
 
-/// Checks everything about a request but who sends it.
-pub(super) fn check(parts: &Parts) -> Result<Handshake, Problem> {
+/// Checks everything about a request but who sends it. `deflate`: whether messages may be
+/// compressed.
+pub(super) fn check(parts: &Parts, deflate: bool) -> Result<Handshake, Problem> {
     if parts.method != Method::GET {
         return Err(Code::MethodNotAllowed.into());
     }
@@ -43,7 +48,8 @@ pub(super) fn check(parts: &Parts) -> Result<Handshake, Problem> {
     let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(MAGIC).finalize();
     let accept = HeaderValue::from_str(&STANDARD.encode(digest)).map_err(|_| invalid())?;
     let subprotocol = has_word(&parts.headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
-    Ok(Handshake { accept, subprotocol })
+    let deflate = if deflate { Deflate::agree(&parts.headers) } else { None };
+    Ok(Handshake { accept, subprotocol, deflate })
 }
 
 impl Handshake {
@@ -57,6 +63,9 @@ impl Handshake {
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
         if self.subprotocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        }
+        if let Some(deflate) = self.deflate {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.header());
         }
         response
     }
@@ -97,17 +106,27 @@ mod tests {
     fn the_example_of_rfc_6455_is_answered_as_it_says() {
         let offer = "chat, klatch.v1";
         let handshake =
-            check(&parts(|r| lawful(r).header("sec-websocket-protocol", offer))).unwrap();
+            check(&parts(|r| lawful(r).header("sec-websocket-protocol", offer)), true).unwrap();
         let response = handshake.accept();
         assert_eq!(response.status(), 101);
         let accept = &response.headers()["sec-websocket-accept"];
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()["sec-websocket-protocol"], "klatch.v1");
+        assert!(!response.headers().contains_key("sec-websocket-extensions"));
+    }
+
+    #[test]
+    fn compression_is_agreed_on_unless_it_is_switched_off() {
+        let request = parts(|r| lawful(r).header("sec-websocket-extensions", "permessage-deflate"));
+        for deflate in [true, false] {
+            let response = check(&request, deflate).unwrap().accept();
+            assert_eq!(response.headers().contains_key("sec-websocket-extensions"), deflate);
+        }
     }
 
     #[test]
     fn requests_that_are_no_handshake_are_refused_with_the_right_code() {
-        let code = |parts: &Parts| check(parts).unwrap_err().code;
+        let code = |parts: &Parts| check(parts, true).unwrap_err().code;
         assert_eq!(code(&parts(|r| lawful(r).method("POST"))), Code::MethodNotAllowed);
         assert_eq!(code(&parts(|r| r)), Code::UpgradeRequired);
         let old = parts(|r| r.header("sec-websocket-version", "8"));

@@ -1,6 +1,7 @@
 //! From an HTTP request to a connection: the handshake, the token, the take-over of the socket.
 
 mod handshake;
+mod offer;
 mod take_over;
 mod token;
 
@@ -25,7 +26,7 @@ pub(crate) async fn answer<B>(
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     let checked = async {
-        let handshake = handshake::check(&parts)?;
+        let handshake = handshake::check(&parts, shared.config.deflate)?;
         let resume_from = positions(parts.uri.query().unwrap_or_default())?;
         if shared.draining.is_cancelled() || shared.stop.is_cancelled() {
             return Err(Problem::new(Code::Unavailable).detail("the server is leaving"));
@@ -36,7 +37,8 @@ pub(crate) async fn answer<B>(
     };
     match checked.await {
         Ok((handshake, identity, resume_from)) => {
-            let newcomer = take_over::Upgrading { on_upgrade, identity, resume_from };
+            let deflate = handshake.deflate;
+            let newcomer = take_over::Upgrading { on_upgrade, identity, resume_from, deflate };
             shared.tasks.spawn(take_over::welcome(Arc::clone(shared), newcomer));
             shared.stats.upgrade(true);
             handshake.accept()

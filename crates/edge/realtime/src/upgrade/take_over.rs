@@ -13,6 +13,7 @@ use klatch_ports::metadata::UserNumber;
 use klatch_ports::{PortResult, Position};
 use tokio::net::TcpStream;
 
+use super::offer::Deflate;
 use crate::connection::{Connection, Session, Stream};
 use crate::deps::Deps;
 use crate::hub::{Message, Newcomer};
@@ -28,11 +29,12 @@ pub(super) struct Upgrading {
     pub(super) on_upgrade: OnUpgrade,
     pub(super) identity: Identity,
     pub(super) resume_from: Option<Vec<Position>>,
+    pub(super) deflate: Option<Deflate>,
 }
 
 /// Waits for the socket and starts the connection's own, much smaller task.
 pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
-    let Upgrading { on_upgrade, identity, resume_from } = upgrading;
+    let Upgrading { on_upgrade, identity, resume_from, deflate } = upgrading;
     let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_WAIT, on_upgrade).await else {
         tracing::debug!("the peer went away during the upgrade");
         return;
@@ -50,7 +52,8 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
     let id = ConnectionId::fresh(&*shared.deps.clock, &*shared.deps.entropy);
     let stream = Stream::Plain(tcp);
     let heartbeat_ms = heartbeat(&shared);
-    let connection = Connection::new(id, stream, identity, heartbeat_ms, Arc::clone(&shared));
+    let connection = Connection::new(id, stream, identity, heartbeat_ms, Arc::clone(&shared))
+        .with_deflate(deflate.map(|deflate| deflate.window_bits));
     let connection = Arc::new(connection);
     shared.registry.add(Arc::clone(&connection));
     let newcomer = Newcomer { connection: Arc::clone(&connection), profile, number };
