@@ -12,24 +12,41 @@ use crate::host::{self, SystemClock, SystemEntropy};
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What to run: baseline, fanout, rooms, pairs, idle, history [default: all].
+    /// What to run: baseline, fanout, rooms, half, pairs, idle, history, readers, slow, storm,
+    /// manyrooms, million [default: all].
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
     /// Sizes that only show that everything works.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "full")]
     small: bool,
+    /// Sizes as the targets name them: 18,000 idle connections, a storm of 15,000, a room of a
+    /// million members with 10,000 online. Needs 20,000 open files.
+    #[arg(long)]
+    full: bool,
     /// How often each workload runs, in turns.
     #[arg(long, default_value_t = 1)]
     repetitions: u32,
-    /// Seconds that each measured stretch sends.
-    #[arg(long, default_value_t = 10.0)]
-    seconds: f64,
+    /// Seconds that each measured stretch sends [default: 10, or 0.5 with --small].
+    #[arg(long)]
+    seconds: Option<f64>,
     /// Idle connections.
     #[arg(long)]
     idle: Option<u32>,
     /// Messages in the history.
     #[arg(long)]
     history_messages: Option<u32>,
+    /// Connections that storm cuts.
+    #[arg(long)]
+    storm: Option<u32>,
+    /// Rooms of the one who is in many.
+    #[arg(long)]
+    many_rooms: Option<u32>,
+    /// Members of the very large room.
+    #[arg(long)]
+    members: Option<u32>,
+    /// Members of it who are online.
+    #[arg(long)]
+    online: Option<u32>,
     /// Keep the server on processor 0 and the load on processor 1.
     #[arg(long)]
     pin: bool,
@@ -43,25 +60,22 @@ pub(crate) struct BenchArgs {
 
 pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     let exe = std::env::current_exe().context("finding this executable")?;
-    let mut sizes = if args.small { Sizes::small() } else { Sizes::default() };
-    sizes.idle = args.idle.unwrap_or(sizes.idle);
-    sizes.history_messages = args.history_messages.unwrap_or(sizes.history_messages);
     let (mut nonce, now) = ([0; 8], SystemClock.now());
     SystemEntropy.fill(&mut nonce);
     let command_line = std::env::args().collect::<Vec<_>>().join(" ");
     let spawn = Target::Spawn {
         argv: vec![exe.clone().into(), "serve".into()],
         environment: Vec::new(),
-        data_root: args.data_root.unwrap_or_else(std::env::temp_dir),
+        data_root: args.data_root.clone().unwrap_or_else(std::env::temp_dir),
     };
     let report = klatch_loadgen::run(
         &klatch_loadgen::Args {
             workloads: workloads(&args.workloads)?,
             target: spawn,
             baseline_argv: Some(vec![exe.into(), "bench-baseline".into()]),
-            sizes,
+            sizes: sizes(&args),
             repetitions: args.repetitions,
-            seconds: args.seconds,
+            seconds: args.seconds.unwrap_or(if args.small { 0.5 } else { 10.0 }),
             pin: args.pin.then(|| Pin { server: vec![0], load: vec![1] }),
             unix_seconds: now.0 / 1000,
             nonce: u64::from_be_bytes(nonce),
@@ -75,7 +89,25 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
         std::fs::write(&file, report.json()?)
             .with_context(|| format!("writing {}", file.display()))?;
     }
+    anyhow::ensure!(report.is_clean(), "messages were lost, doubled, out of order or refused");
     Ok(())
+}
+
+fn sizes(args: &BenchArgs) -> Sizes {
+    let sizes = match (args.small, args.full) {
+        (true, _) => Sizes::small(),
+        (_, true) => Sizes::full(),
+        _ => Sizes::default(),
+    };
+    Sizes {
+        idle: args.idle.unwrap_or(sizes.idle),
+        history_messages: args.history_messages.unwrap_or(sizes.history_messages),
+        storm: args.storm.unwrap_or(sizes.storm),
+        many_rooms: args.many_rooms.unwrap_or(sizes.many_rooms),
+        crowd: args.members.unwrap_or(sizes.crowd),
+        crowd_online: args.online.unwrap_or(sizes.crowd_online),
+        ..sizes
+    }
 }
 
 /// The command as anyone could type it: without the directory of this build.
@@ -97,5 +129,5 @@ fn workloads(names: &[String]) -> anyhow::Result<Vec<Workload>> {
 }
 
 pub(crate) fn baseline() -> anyhow::Result<()> {
-    klatch_loadgen::baseline_server(&mut std::io::stdout())
+    klatch_loadgen::baseline_server(SystemClock.now().0 / 1000, &mut std::io::stdout())
 }

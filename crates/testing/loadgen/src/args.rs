@@ -12,20 +12,44 @@ pub enum Workload {
     Baseline,
     /// One large room: eight messages at once, eight under way, then a few a second.
     Fanout,
-    /// Many rooms of ten members, 64 messages under way, then half of the rate reached.
+    /// Many rooms of ten members, 64 messages under way.
     Rooms,
+    /// The same rooms at half of the rate just reached, by a fixed schedule.
+    Half,
     /// Rooms of two, 256 messages under way over 32 senders, then half of the rate reached.
     Pairs,
-    /// Connections that do nothing: memory of each.
+    /// Connections that do nothing: memory of each, and what stays when they have left.
     Idle,
     /// The latest 50 of rooms, read again and again, and read for the first time.
     History,
+    /// A thousand readers of one room's latest 50.
+    Readers,
+    /// One large room in which some never read, beside the same room in which all do.
+    Slow,
+    /// All connections cut at once, and their way back, beside bare handshakes.
+    Storm,
+    /// Someone in very many rooms beside someone in few.
+    ManyRooms,
+    /// One very large room of whom few are online.
+    Million,
 }
 
 impl Workload {
     /// All of them, in the order of a full bench.
-    pub const ALL: [Self; 6] =
-        [Self::Baseline, Self::Fanout, Self::Rooms, Self::Pairs, Self::Idle, Self::History];
+    pub const ALL: [Self; 12] = [
+        Self::Baseline,
+        Self::Fanout,
+        Self::Rooms,
+        Self::Half,
+        Self::Pairs,
+        Self::Idle,
+        Self::History,
+        Self::Readers,
+        Self::Slow,
+        Self::Storm,
+        Self::ManyRooms,
+        Self::Million,
+    ];
 
     /// Its name on a command line.
     pub fn name(self) -> &'static str {
@@ -33,9 +57,15 @@ impl Workload {
             Self::Baseline => "baseline",
             Self::Fanout => "fanout",
             Self::Rooms => "rooms",
+            Self::Half => "half",
             Self::Pairs => "pairs",
             Self::Idle => "idle",
             Self::History => "history",
+            Self::Readers => "readers",
+            Self::Slow => "slow",
+            Self::Storm => "storm",
+            Self::ManyRooms => "manyrooms",
+            Self::Million => "million",
         }
     }
 }
@@ -44,10 +74,11 @@ impl FromStr for Workload {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|workload| workload.name() == text)
-            .ok_or_else(|| format!("no workload is called {text}"))
+        let found = Self::ALL.into_iter().find(|workload| workload.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("no workload is called {text}; there are {names}")
+        })
     }
 }
 
@@ -76,6 +107,24 @@ pub struct Sizes {
     pub history_rooms: u32,
     /// Readers at a time.
     pub readers: u32,
+    /// Readers of one room at a time.
+    pub hot_readers: u32,
+    /// Bytes of each text to a room in which some never read.
+    pub slow_text_bytes: usize,
+    /// Pairs of stretches with and without those who never read.
+    pub slow_pairs: u32,
+    /// Connections that are cut.
+    pub storm: u32,
+    /// Rooms of someone in many.
+    pub many_rooms: u32,
+    /// Rooms of someone in few.
+    pub few_rooms: u32,
+    /// Rounds of either.
+    pub many_rounds: u32,
+    /// Members of the very large room.
+    pub crowd: u32,
+    /// Of whom so many are online.
+    pub crowd_online: u32,
 }
 
 impl Default for Sizes {
@@ -93,11 +142,31 @@ impl Default for Sizes {
             history_messages: 1_000_000,
             history_rooms: 10_000,
             readers: 8,
+            hot_readers: 1_000,
+            slow_text_bytes: 2_000,
+            slow_pairs: 3,
+            storm: 5_000,
+            many_rooms: 100_000,
+            few_rooms: 100,
+            many_rounds: 5,
+            crowd: 100_000,
+            crowd_online: 5_000,
         }
     }
 }
 
 impl Sizes {
+    /// As large as the targets say, and as a process's files allow: minutes more.
+    pub fn full() -> Self {
+        Self {
+            idle: 18_000,
+            storm: 15_000,
+            crowd: 1_000_000,
+            crowd_online: 10_000,
+            ..Self::default()
+        }
+    }
+
     /// Enough to see that everything works.
     pub fn small() -> Self {
         Self {
@@ -110,17 +179,33 @@ impl Sizes {
             history_messages: 6_000,
             history_rooms: 100,
             readers: 2,
+            hot_readers: 20,
+            slow_pairs: 1,
+            storm: 200,
+            many_rooms: 500,
+            few_rooms: 10,
+            many_rounds: 1,
+            crowd: 500,
+            crowd_online: 50,
             ..Self::default()
         }
     }
 
     /// The most connections open at a time.
     pub(crate) fn connections(&self) -> u64 {
-        let rooms = u64::from(self.rooms) * u64::from(self.members);
-        [rooms, u64::from(self.subscribers), 2 * u64::from(self.senders), u64::from(self.idle)]
-            .into_iter()
-            .max()
-            .unwrap_or_default()
+        [
+            self.rooms * self.members,
+            self.subscribers,
+            2 * self.senders,
+            self.idle,
+            self.hot_readers,
+            self.storm,
+            self.crowd_online,
+        ]
+        .into_iter()
+        .map(u64::from)
+        .max()
+        .unwrap_or_default()
     }
 }
 

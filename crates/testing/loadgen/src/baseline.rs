@@ -7,12 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::time::Timespec;
+
+use crate::handshake::{self, Answer};
 
 /// The group number that says: this connection commands.
 const CONTROL: u32 = u32::MAX;
@@ -31,16 +33,19 @@ struct Writer {
     frames: Vec<u8>,
     /// The start of a greeting or command whose rest has not come.
     partial: HashMap<usize, Vec<u8>>,
+    /// The time of the start: tokens live longer than any run.
+    unix_seconds: u64,
     done: bool,
 }
 
 /// Runs the bare writer until its commanding connection ends, at most 15 minutes. Writes
-/// `listening <address>` as a line to `out` first. To be called by a hidden argument of the
+/// `listening <address>` as a line to `out` first. A connection that asks for a WebSocket gets one,
+/// if its token is good, with one frame of greeting. To be called by a hidden argument of the
 /// executable that [`crate::Args::baseline_argv`] names.
 ///
 /// # Errors
 /// The kernel's.
-pub fn baseline_server(out: &mut dyn Write) -> Result<()> {
+pub fn baseline_server(unix_seconds: u64, out: &mut dyn Write) -> Result<()> {
     crate::machine::raise_file_limit();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     rustix::net::listen(&listener, 4096)?;
@@ -57,6 +62,7 @@ pub fn baseline_server(out: &mut dyn Write) -> Result<()> {
         frame_length: 0,
         frames: Vec::new(),
         partial: HashMap::new(),
+        unix_seconds,
         done: false,
     };
     let deadline = Instant::now() + LIFETIME;
@@ -110,6 +116,9 @@ impl Writer {
         }
         let mut bytes = self.partial.remove(&number).unwrap_or_default();
         bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        if handshake::is_request(&bytes) {
+            return self.upgrade(number, bytes);
+        }
         let mut rest = bytes.as_slice();
         while let Some((words, after)) = rest.split_first_chunk::<WORDS>() {
             let words = u64::from_be_bytes(*words);
@@ -121,6 +130,18 @@ impl Writer {
             self.partial.insert(number, rest.to_vec());
         }
         Ok(())
+    }
+
+    fn upgrade(&mut self, number: usize, request: Vec<u8>) -> Result<()> {
+        let Some(fd) = self.conns.get(number) else { return Ok(()) };
+        match handshake::answer(&request, self.unix_seconds) {
+            Answer::Wait => {
+                self.partial.insert(number, request);
+                Ok(())
+            }
+            Answer::Welcome(bytes) => send_all(fd, &bytes),
+            Answer::Refuse => bail!("an upgrade that is none, or a bad token"),
+        }
     }
 
     fn obey(&mut self, number: usize, one: u32, two: u32) -> Result<()> {
@@ -187,7 +208,7 @@ impl BareClient {
         let mut fds = Vec::new();
         for group in 0..groups {
             for _ in 0..group_size {
-                let fd = crate::engine::dial(server, fds.len())?;
+                let fd = crate::engine::dial(server, fds.len(), crate::engine::Dial::Wait)?;
                 rustix::net::send(&fd, &words(group, 0), SendFlags::NOSIGNAL)?;
                 let data = epoll::EventData::new_u64(fds.len() as u64);
                 epoll::add(&epoll, &fd, data, epoll::EventFlags::IN)?;

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::engine::Engine;
+use crate::engine::{Dial, Door, Engine};
 use crate::ledger::{Figures, Ledger};
 use crate::proc::Cpu;
+use crate::scan::Mark;
 use crate::server::Server;
 use crate::world::{World, user};
 
+/// How long all connections may take.
+const CONNECT_LIMIT: Duration = Duration::from_mins(3);
 /// How long deliveries may come after the last send.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long read models may take to catch up.
@@ -46,6 +49,8 @@ pub(crate) struct Stretch {
     pub(crate) frames_per_read: f64,
     /// Mean records of the log that shared a sync, if the server tells.
     pub(crate) records_per_sync: Option<f64>,
+    /// Frames that fan-out gave to instances, heartbeats not counted, if the server tells.
+    pub(crate) publishes: Option<f64>,
     /// Messages that were not done in time.
     pub(crate) unfinished: u64,
 }
@@ -54,12 +59,16 @@ pub(crate) struct Stretch {
 pub(crate) type Plan = fn(n: u64, slot: u32, rooms: u32, seats: u32) -> (u32, u32);
 
 pub(crate) struct Chat<'a> {
-    server: &'a Server,
-    engine: Engine,
-    ledger: Ledger,
+    pub(crate) server: &'a Server,
+    pub(crate) engine: Engine,
+    pub(crate) ledger: Ledger,
+    /// The token of each connection that is counted.
+    pub(crate) tokens: Vec<String>,
     /// The first connection of each room; the others follow it.
     first: Vec<usize>,
     seats: u32,
+    /// One who is in all rooms and sends everything.
+    speaker: Option<usize>,
     plan: Plan,
     text_bytes: usize,
     sent: u64,
@@ -74,25 +83,81 @@ impl<'a> Chat<'a> {
         plan: Plan,
         text_bytes: usize,
     ) -> Result<Self> {
+        Self::open(server, world, plan, text_bytes, None)
+    }
+
+    /// Connects every member of every room, and `speaker`, who is in all rooms and sends all.
+    pub(crate) fn connect_with(
+        server: &'a Server,
+        world: &World,
+        speaker: u32,
+        text_bytes: usize,
+    ) -> Result<Self> {
+        let plan: Plan = |n, _, rooms, _| (u32::try_from(n % u64::from(rooms)).unwrap_or(0), 0);
+        Self::open(server, world, plan, text_bytes, Some(speaker))
+    }
+
+    fn open(
+        server: &'a Server,
+        world: &World,
+        plan: Plan,
+        text_bytes: usize,
+        speaker: Option<u32>,
+    ) -> Result<Self> {
         let (mut tokens, mut rooms, mut first) = (Vec::new(), Vec::new(), Vec::new());
         for (number, room) in (0_u32..).zip(&world.rooms) {
             first.push(tokens.len());
             for member in &room.members {
                 tokens.push(server.issuer.token(&user(*member))?);
-                rooms.push(number);
+                rooms.push(number..number + 1);
             }
+        }
+        let speaker_at = speaker.map(|_| tokens.len());
+        if let Some(speaker) = speaker {
+            tokens.push(server.issuer.token(&user(speaker))?);
+            rooms.push(0..u32::try_from(world.rooms.len())?);
         }
         let seats = world.rooms.first().map_or(0, |room| room.members.len());
         let ids = world.rooms.iter().map(|room| room.id.clone()).collect();
         let mut ledger = Ledger::new(ids, &rooms);
+        if speaker.is_some() {
+            ledger.keep_places();
+        }
         let mut engine = Engine::new()?;
-        let limit = Duration::from_mins(2);
-        engine.connect(server.address, "/ws", &tokens, limit, |connection, text| {
+        engine.connect(Door::of(server.address), &tokens, CONNECT_LIMIT, |connection, text| {
             ledger.heard(connection, text);
         })?;
-        let seats = u32::try_from(seats)?;
-        let run = u64::from(std::process::id());
-        Ok(Self { server, engine, ledger, first, seats, plan, text_bytes, sent: 0, run })
+        let (seats, run) = (u32::try_from(seats)?, u64::from(std::process::id()));
+        let (speaker, sent) = (speaker_at, 0);
+        Ok(Self {
+            server,
+            engine,
+            ledger,
+            tokens,
+            first,
+            seats,
+            speaker,
+            plan,
+            text_bytes,
+            sent,
+            run,
+        })
+    }
+
+    /// Connects others, who are not counted; narrow ones hardly take anything in and never read.
+    /// Others from before are forgotten.
+    pub(crate) fn connect_others(&mut self, tokens: &[String], narrow: bool) -> Result<()> {
+        let counted = self.tokens.len();
+        self.engine.forget(counted);
+        let dial = if narrow { Dial::Narrow } else { Dial::Wait };
+        let door = Door { dial, ..Door::of(self.server.address) };
+        let ledger = &mut self.ledger;
+        self.engine.connect(door, tokens, CONNECT_LIMIT, |connection, text| {
+            if connection < counted {
+                ledger.heard(connection, text);
+            }
+        })?;
+        if narrow { self.engine.mute(counted) } else { Ok(()) }
     }
 
     /// Sends at a pace for so long, without measuring.
@@ -134,7 +199,9 @@ impl<'a> Chat<'a> {
         ]
         .map(|count| count as f64);
         let (frame_bytes, frames_per_read) = (bytes / frames.max(1.0), frames / reads.max(1.0));
-        let records_per_sync = self.server.metrics().records_per_sync(&metrics_before);
+        let metrics = self.server.metrics();
+        let records_per_sync = metrics.records_per_sync(&metrics_before);
+        let publishes = metrics.publishes(&metrics_before);
         let figures = std::mem::take(&mut self.ledger.figures);
         Ok(Stretch {
             figures,
@@ -144,6 +211,7 @@ impl<'a> Chat<'a> {
             frame_bytes,
             frames_per_read,
             records_per_sync,
+            publishes,
             unfinished,
         })
     }
@@ -185,22 +253,15 @@ impl<'a> Chat<'a> {
     }
 
     /// Sends one message unless all slots are taken.
-    fn send_one(&mut self, due: Instant) -> Result<bool> {
+    pub(crate) fn send_one(&mut self, due: Instant) -> Result<bool> {
         let Some(slot) = self.ledger.take() else { return Ok(false) };
         let rooms = u32::try_from(self.first.len())?;
         let (room, seat) = (self.plan)(self.sent, slot, rooms, self.seats);
         let first = self.first.get(room as usize).copied().context("a plan beyond the rooms")?;
-        let sender = first + seat as usize;
+        let sender = self.speaker.unwrap_or(first + seat as usize);
         let mark = self.ledger.send(slot, room, sender, self.ledger.at(due));
-        let text = format!(
-            r#"{{"type":"message","requestId":"{}.{}","payload":{{"roomId":"{}","content":"{}","clientMessageId":"{}-{}"}}}}"#,
-            mark.slot,
-            mark.turn,
-            self.ledger.room_id(room),
-            mark.text(self.text_bytes),
-            self.run,
-            self.sent,
-        );
+        let key = format!("{}-{}", self.run, self.sent);
+        let text = message(&mark, self.ledger.room_id(room), self.text_bytes, &key);
         self.sent += 1;
         if let Err(error) = self.engine.send(sender, text.as_bytes()) {
             self.ledger.give_back(slot);
@@ -209,12 +270,16 @@ impl<'a> Chat<'a> {
         Ok(true)
     }
 
-    fn hear(&mut self, limit: Duration) -> Result<()> {
-        let ledger = &mut self.ledger;
-        self.engine.poll(limit, |connection, text| ledger.heard(connection, text))
+    pub(crate) fn hear(&mut self, limit: Duration) -> Result<()> {
+        let (ledger, counted) = (&mut self.ledger, self.tokens.len());
+        self.engine.poll(limit, |connection, text| {
+            if connection < counted {
+                ledger.heard(connection, text);
+            }
+        })
     }
 
-    fn drain(&mut self) -> Result<()> {
+    pub(crate) fn drain(&mut self) -> Result<()> {
         let deadline = Instant::now() + DRAIN_LIMIT;
         while self.ledger.under_way() > 0 && Instant::now() < deadline {
             self.hear(Duration::from_millis(50))?;
@@ -262,4 +327,14 @@ impl<'a> Chat<'a> {
         }
         Ok(missing)
     }
+}
+
+/// A `message` frame whose request and text carry its mark.
+pub(crate) fn message(mark: &Mark, room: &str, text_bytes: usize, key: &str) -> String {
+    format!(
+        r#"{{"type":"message","requestId":"{}.{}","payload":{{"roomId":"{room}","content":"{}","clientMessageId":"{key}"}}}}"#,
+        mark.slot,
+        mark.turn,
+        mark.text(text_bytes),
+    )
 }

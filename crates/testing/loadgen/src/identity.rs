@@ -1,6 +1,6 @@
 //! Who the load's users are: tokens minted here, for an issuer that the server was told to trust.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -10,6 +10,8 @@ use crate::http::Http;
 
 /// The issuer's name in its tokens.
 const ISSUER: &str = "klatch-bench";
+/// The secret that the bare server knows. Its tokens are worth nothing anywhere else.
+pub(crate) const BARE_SECRET: &str = "klatch-bench-bare-server-0123456789";
 /// The user name of the administrator that imports.
 const ADMIN: &str = "bench-admin";
 /// Longer than any run.
@@ -80,6 +82,22 @@ impl Issuer {
         });
         sign(self.secret.as_bytes(), &claims)
     }
+}
+
+/// Checks a token as a server does: its form, its signature, its end.
+pub(crate) fn check(secret: &str, token: &str, unix_seconds: u64) -> Result<()> {
+    let (signed, signature) = token.rsplit_once('.').context("no signature")?;
+    let (head, body) = signed.split_once('.').context("no body")?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret")?;
+    mac.update(signed.as_bytes());
+    mac.verify_slice(&BASE64.decode(signature)?).context("the signature")?;
+    let head: serde_json::Value = serde_json::from_slice(&BASE64.decode(head)?)?;
+    let claims: serde_json::Value = serde_json::from_slice(&BASE64.decode(body)?)?;
+    ensure!(head.get("alg").is_some_and(|alg| alg == "HS256"), "another algorithm");
+    ensure!(claims.get("iss").is_some_and(|issuer| issuer == ISSUER), "another issuer");
+    let end = claims.get("exp").and_then(serde_json::Value::as_u64).context("no end")?;
+    ensure!(unix_seconds < end, "the token has ended");
+    Ok(())
 }
 
 fn sign(secret: &[u8], claims: &serde_json::Value) -> Result<String> {

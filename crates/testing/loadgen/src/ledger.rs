@@ -1,7 +1,8 @@
 //! What was sent and what came back: latencies, and whether anything was lost, doubled or came in
 //! disorder. Constant memory per connection and per message under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::time::Instant;
 
 use crate::scan::{self, Mark, Said};
@@ -30,12 +31,43 @@ pub(crate) struct Figures {
     pub(crate) errors: BTreeMap<String, u64>,
 }
 
-/// One connection's way through the one room of its user.
+/// A connection's way through a room of its user.
 #[derive(Clone, Copy, Default)]
-struct Watch {
-    room: u32,
+struct Way {
     last: u64,
     missing: u64,
+}
+
+/// What a connection is to get.
+enum Watch {
+    /// Events of one room: most connections.
+    One(u32, Way),
+    /// Events of the rooms from this one on.
+    Several(u32, Vec<Way>),
+}
+
+impl Watch {
+    fn of(rooms: &Range<u32>) -> Self {
+        match rooms.len() {
+            1 => Self::One(rooms.start, Way::default()),
+            count => Self::Several(rooms.start, vec![Way::default(); count]),
+        }
+    }
+
+    fn way(&mut self, room: u32) -> Option<&mut Way> {
+        match self {
+            Self::One(own, way) => (*own == room).then_some(way),
+            Self::Several(first, ways) => ways.get_mut(room.checked_sub(*first)? as usize),
+        }
+    }
+
+    fn ways(&mut self) -> impl Iterator<Item = (u32, &mut Way)> {
+        let (first, ways) = match self {
+            Self::One(room, way) => (*room, std::slice::from_mut(way)),
+            Self::Several(first, ways) => (*first, ways.as_mut_slice()),
+        };
+        (first..).zip(ways)
+    }
 }
 
 /// A message under way.
@@ -58,35 +90,60 @@ struct Room {
 pub(crate) struct Ledger {
     origin: Instant,
     rooms: Vec<Room>,
+    /// Rooms by id.
+    by_id: HashMap<Vec<u8>, u32>,
     watches: Vec<Watch>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     pub(crate) figures: Figures,
     /// Of the acknowledgement that lies furthest on in the log.
     position: (u64, String),
+    /// Where each connection is in the log, if that is kept.
+    places: Option<Places>,
+}
+
+/// Where connections are in the log.
+#[derive(Default)]
+struct Places {
+    /// What stands before the dot of all positions.
+    log: String,
+    offsets: Vec<u64>,
 }
 
 impl Ledger {
-    /// Rooms by id, and for each connection the number of its user's room.
-    pub(crate) fn new(rooms: Vec<String>, connections: &[u32]) -> Self {
+    /// Rooms by id, and for each connection the numbers of its user's rooms.
+    pub(crate) fn new(rooms: Vec<String>, connections: &[Range<u32>]) -> Self {
+        let by_id = (0..).zip(&rooms).map(|(room, id)| (id.clone().into_bytes(), room)).collect();
         let mut rooms: Vec<Room> =
             rooms.into_iter().map(|id| Room { id, size: 0, accepted: 0 }).collect();
-        for room in connections {
-            if let Some(room) = rooms.get_mut(*room as usize) {
+        for room in connections.iter().flat_map(Clone::clone) {
+            if let Some(room) = rooms.get_mut(room as usize) {
                 room.size += 1;
             }
         }
-        let watches =
-            connections.iter().map(|room| Watch { room: *room, last: 0, missing: 0 }).collect();
         Self {
             origin: Instant::now(),
             rooms,
-            watches,
+            by_id,
+            watches: connections.iter().map(Watch::of).collect(),
             slots: Vec::new(),
             free: Vec::new(),
             figures: Figures::default(),
             position: (0, String::new()),
+            places: None,
         }
+    }
+
+    /// Keeps from here on where each connection is in the log.
+    pub(crate) fn keep_places(&mut self) {
+        let offsets = vec![0; self.watches.len()];
+        self.places = Some(Places { log: String::new(), offsets });
+    }
+
+    /// The position from which a connection has to resume, if one was kept.
+    pub(crate) fn place(&self, connection: usize) -> Option<String> {
+        let places = self.places.as_ref().filter(|places| !places.log.is_empty())?;
+        Some(format!("{}.{}", places.log, places.offsets.get(connection)?))
     }
 
     /// Allows so many messages under way. None may be under way now.
@@ -145,9 +202,10 @@ impl Ledger {
         Mark { slot, turn, sent: due }
     }
 
-    /// Files a frame.
-    pub(crate) fn heard(&mut self, connection: usize, text: &[u8]) {
-        match scan::frame(text) {
+    /// Files a frame, and gives what it says.
+    pub(crate) fn heard<'a>(&mut self, connection: usize, text: &'a [u8]) -> Said<'a> {
+        let said = scan::frame(text);
+        match said {
             Said::Event { room, seq, mark } => {
                 self.order(connection, room, seq);
                 if let Some(mark) = mark {
@@ -156,17 +214,43 @@ impl Ledger {
             }
             Said::Ack { request, position } => self.acknowledged(request, position),
             Said::Error { request, code } => self.refused(request, code),
-            Said::Hello | Said::Pong | Said::Other => {}
+            _ => {}
+        }
+        if matches!(said, Said::Event { .. } | Said::Hello | Said::Resumed(_)) {
+            self.keep_place(connection, text, said == Said::Hello);
+        }
+        said
+    }
+
+    /// A `hello` counts only for who has no place yet: what was missed before it comes after it.
+    fn keep_place(&mut self, connection: usize, text: &[u8], is_hello: bool) {
+        let Some(places) = &mut self.places else { return };
+        let Some((log, offset)) = scan::place(text) else { return };
+        if places.log.is_empty() {
+            places.log = String::from_utf8_lossy(log).into_owned();
+        }
+        if let Some(place) = places.offsets.get_mut(connection)
+            && (!is_hello || *place == 0)
+        {
+            *place = offset.max(*place);
         }
     }
 
     /// Each seq once, one after the other.
     fn order(&mut self, connection: usize, room: &[u8], seq: u64) {
         let Some(watch) = self.watches.get_mut(connection) else { return };
-        let own = self.rooms.get(watch.room as usize).is_some_and(|own| own.id.as_bytes() == room);
-        if !own {
+        let way = match watch {
+            Watch::One(own, way) => {
+                let own = self.rooms.get(*own as usize);
+                own.is_some_and(|own| own.id.as_bytes() == room).then_some(way)
+            }
+            Watch::Several(..) => self.by_id.get(room).and_then(|room| watch.way(*room)),
+        };
+        let Some(watch) = way else {
             self.figures.foreign += 1;
-        } else if watch.last == 0 || seq == watch.last + 1 {
+            return;
+        };
+        if watch.last == 0 || seq == watch.last + 1 {
             watch.last = seq;
         } else if seq > watch.last {
             let jumped = seq - watch.last - 1;
@@ -252,15 +336,15 @@ impl Ledger {
     pub(crate) fn close_books(&mut self) -> u64 {
         let unfinished = self.under_way() as u64;
         let mut heads = vec![0; self.rooms.len()];
-        for watch in &self.watches {
-            if let Some(head) = heads.get_mut(watch.room as usize) {
-                *head = watch.last.max(*head);
+        for (room, way) in self.watches.iter_mut().flat_map(Watch::ways) {
+            if let Some(head) = heads.get_mut(room as usize) {
+                *head = way.last.max(*head);
             }
         }
-        for watch in &mut self.watches {
-            let head = heads.get(watch.room as usize).copied().unwrap_or_default();
-            self.figures.lost += head - watch.last.min(head);
-            watch.last = head;
+        for (room, way) in self.watches.iter_mut().flat_map(Watch::ways) {
+            let head = heads.get(room as usize).copied().unwrap_or_default();
+            self.figures.lost += head - way.last.min(head);
+            way.last = head;
         }
         unfinished
     }
@@ -271,7 +355,7 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        let mut ledger = Ledger::new(vec!["a".to_owned(), "b".to_owned()], &[0, 0, 1]);
+        let mut ledger = Ledger::new(vec!["a".to_owned(), "b".to_owned()], &[0..1, 0..1, 1..2]);
         ledger.set_window(2);
         ledger
     }
@@ -322,6 +406,26 @@ mod tests {
         assert_eq!((f.lost, f.doubled, f.disordered, f.foreign), (1, 1, 1, 1));
         ledger.close_books();
         assert_eq!(ledger.figures.lost, 6, "the second connection lacks 4 to 8");
+    }
+
+    #[test]
+    fn a_connection_in_several_rooms_is_checked_in_each_and_keeps_its_place() {
+        let rooms = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let mut ledger = Ledger::new(rooms, &[0..2, 0..0]);
+        assert_eq!(ledger.place(0), None);
+        ledger.keep_places();
+        for (room, seq, offset) in [("a", 1, 5), ("b", 9, 6), ("a", 2, 7), ("b", 9, 8), ("c", 1, 9)]
+        {
+            let frame = format!(
+                r#"{{"type":"message","payload":{{"roomId":"{room}","seq":{seq},"position":"m0-1.{offset}"}}}}"#
+            );
+            ledger.heard(0, frame.as_bytes());
+        }
+        let f = &ledger.figures;
+        assert_eq!((f.lost, f.doubled, f.foreign), (0, 1, 1));
+        assert_eq!(ledger.place(0).as_deref(), Some("m0-1.9"));
+        ledger.heard(1, br#"{"type":"message","payload":{"roomId":"a","seq":2}}"#);
+        assert_eq!(ledger.figures.foreign, 2, "a connection in no room is to get nothing");
     }
 
     #[test]

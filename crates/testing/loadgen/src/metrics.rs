@@ -36,6 +36,12 @@ impl Metrics {
         Some(self.sums.get(name)? - earlier.sums.get(name)?)
     }
 
+    /// Frames that fan-out gave to instances since, without those that only say that it is there.
+    pub(crate) fn publishes(&self, earlier: &Self) -> Option<f64> {
+        let all = self.since(earlier, "klatch_fanout_publishes_total")?;
+        Some(all - self.since(earlier, "klatch_fanout_heartbeats_total").unwrap_or(0.0))
+    }
+
     /// Records of the log that shared a sync, in the mean.
     pub(crate) fn records_per_sync(&self, earlier: &Self) -> Option<f64> {
         let records = self.since(earlier, "klatch_log_records_total")?;

@@ -23,6 +23,8 @@ pub struct Memory {
     pub resident_bytes: u64,
     /// Resident and the process's own.
     pub anonymous_bytes: u64,
+    /// The most that was resident at any time.
+    pub peak_bytes: u64,
 }
 
 impl Cpu {
@@ -155,6 +157,7 @@ impl Memory {
         Ok(Self {
             resident_bytes: kib(&status, "VmRSS:") * 1024,
             anonymous_bytes: kib(&status, "RssAnon:") * 1024,
+            peak_bytes: kib(&status, "VmHWM:") * 1024,
         })
     }
 }

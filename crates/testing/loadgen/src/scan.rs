@@ -22,6 +22,10 @@ pub(crate) enum Said<'a> {
     },
     Hello,
     Pong,
+    /// The answer to a resume, with its tier.
+    Resumed(&'a [u8]),
+    /// A resume's positions mean nothing to the server.
+    Invalid,
     /// Presence, receipts, the light form of `room` and so on.
     Other,
 }
@@ -69,6 +73,8 @@ pub(crate) fn frame(bytes: &[u8]) -> Said<'_> {
         },
         b"hello" => Said::Hello,
         b"pong" => Said::Pong,
+        b"resumed" => Said::Resumed(text_after(bytes, b"\"tier\":").unwrap_or_default()),
+        b"invalid" => Said::Invalid,
         b"message" | b"edit" | b"delete" | b"reaction" | b"pin" | b"member" | b"room" => {
             let room = text_after(bytes, b"\"roomId\":");
             let seq = value_after(bytes, b"\"seq\":").and_then(number);
@@ -82,6 +88,20 @@ pub(crate) fn frame(bytes: &[u8]) -> Said<'_> {
         }
         _ => Said::Other,
     }
+}
+
+/// The place in the log that a frame names, before and after its last dot: an event's own, or the
+/// first of a list.
+pub(crate) fn place(bytes: &[u8]) -> Option<(&[u8], u64)> {
+    let own = text_after(bytes, b"\"position\":");
+    let listed = || {
+        let list = value_after(bytes, b"\"positions\":")?.strip_prefix(b"[\"")?;
+        list.get(..list.iter().position(|byte| *byte == b'"')?)
+    };
+    let position = own.or_else(listed)?;
+    let dot = position.iter().rposition(|byte| *byte == b'.')?;
+    let (offset, _) = number(position.get(dot + 1..)?)?;
+    Some((position.get(..dot)?, offset))
 }
 
 /// Digits, and what follows them.
@@ -147,6 +167,17 @@ mod tests {
         assert_eq!(frame(ack), Said::Ack { request: b"5.1", position: b"m0-1.7" });
         let error = br#"{"type":"error","requestId":"5.2","payload":{"code":"rate_limited"}}"#;
         assert_eq!(frame(error), Said::Error { request: b"5.2", code: b"rate_limited" });
+    }
+
+    #[test]
+    fn events_hellos_and_resumes_name_their_place_in_the_log() {
+        let event = br#"{"type":"message","payload":{"roomId":"r","seq":3,"position":"m0-1.7"}}"#;
+        let resumed = br#"{"type":"resumed","payload":{"tier":"replay","positions":["m0-1.42"]}}"#;
+        assert_eq!(place(event), Some((&b"m0-1"[..], 7)));
+        assert_eq!(place(resumed), Some((&b"m0-1"[..], 42)));
+        assert_eq!(frame(resumed), Said::Resumed(b"replay"));
+        assert_eq!(place(br#"{"type":"pong"}"#), None);
+        assert_eq!(frame(br#"{"type":"invalid","payload":{"reason":"x"}}"#), Said::Invalid);
     }
 
     #[test]

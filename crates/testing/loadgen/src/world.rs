@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -10,6 +11,8 @@ use crate::server::Server;
 
 /// Lines of one import request: a few megabytes.
 const LINES: usize = 20_000;
+
+const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
 
 /// A room with its members.
 pub(crate) struct Room {
@@ -21,6 +24,17 @@ pub(crate) struct Room {
 
 pub(crate) struct World {
     pub(crate) rooms: Vec<Room>,
+}
+
+/// What is to be brought in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cast {
+    /// Members of each room.
+    pub(crate) rooms: Vec<Vec<u32>>,
+    /// More members, of every room.
+    pub(crate) everywhere: Range<u32>,
+    /// Someone with so many more rooms, in which nobody else is.
+    pub(crate) alone: Option<(u32, u32)>,
 }
 
 /// The name of a user, which is also the `sub` of tokens.
@@ -51,6 +65,19 @@ impl Import {
         writeln!(self.lines, "{line}")?;
         self.count += 1;
         if self.count >= LINES { self.flush() } else { Ok(()) }
+    }
+
+    fn room(&mut self, name: &str, visibility: &str) -> Result<()> {
+        self.line(&serde_json::json!({
+            "type": "room", "id": name, "roomType": "channel", "name": name,
+            "visibility": visibility, "createdAt": LONG_AGO,
+        }))
+    }
+
+    fn member(&mut self, room: &str, member: u32) -> Result<()> {
+        self.line(&serde_json::json!({
+            "type": "member", "room": room, "user": user(member), "createdAt": LONG_AGO,
+        }))
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
@@ -88,45 +115,45 @@ fn short(value: &serde_json::Value) -> String {
 impl World {
     /// Imports `rooms` public channels whose members are given, and learns their ids.
     pub(crate) fn import(server: &Server, rooms: &[Vec<u32>]) -> Result<Self> {
+        Self::bring_in(server, &Cast { rooms: rooms.to_vec(), ..Cast::default() })
+    }
+
+    /// Imports users, rooms and members, and learns the ids of the public rooms.
+    pub(crate) fn bring_in(server: &Server, cast: &Cast) -> Result<Self> {
         let mut import = Import::open(server)?;
-        let mut users: Vec<u32> = rooms.iter().flatten().copied().collect();
+        let members = cast.rooms.iter().flatten().copied().chain(cast.everywhere.clone());
+        let mut users: Vec<u32> = members.chain(cast.alone.map(|(user, _)| user)).collect();
         users.sort_unstable();
         users.dedup();
         for number in users {
             let name = user(number);
             let line = serde_json::json!({
                 "type": "user", "id": name, "username": name, "displayName": name,
-                "createdAt": "2026-01-01T00:00:00.000Z",
+                "createdAt": LONG_AGO,
             });
             import.line(&line)?;
         }
-        for (number, members) in rooms.iter().enumerate() {
-            let id = room(number);
-            let line = serde_json::json!({
-                "type": "room", "id": id, "roomType": "channel", "name": id,
-                "visibility": "public", "createdAt": "2026-01-01T00:00:00.000Z",
-            });
-            import.line(&line)?;
-            for member in members {
-                let line = serde_json::json!({
-                    "type": "member", "room": id, "user": user(*member),
-                    "createdAt": "2026-01-01T00:00:00.000Z",
-                });
-                import.line(&line)?;
+        for (number, members) in cast.rooms.iter().enumerate() {
+            import.room(&room(number), "public")?;
+            for member in members.iter().copied().chain(cast.everywhere.clone()) {
+                import.member(&room(number), member)?;
+            }
+        }
+        if let Some((user, count)) = cast.alone {
+            for number in 0..count {
+                let name = format!("bench-alone-{number}");
+                import.room(&name, "private")?;
+                import.member(&name, user)?;
             }
         }
         import.flush()?;
-        let ids = Self::ids(server, rooms)?;
-        let rooms = rooms
-            .iter()
-            .enumerate()
-            .map(|(number, members)| {
-                let id = ids.get(&room(number)).cloned();
-                let id = id.with_context(|| format!("room {} is in no list", room(number)))?;
-                Ok(Room { id, members: members.clone() })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { rooms })
+        let ids = Self::ids(server, &cast.rooms)?;
+        let named = cast.rooms.iter().enumerate().map(|(number, members)| {
+            let id = ids.get(&room(number)).cloned();
+            let id = id.with_context(|| format!("room {} is in no list", room(number)))?;
+            Ok(Room { id, members: members.clone() })
+        });
+        Ok(Self { rooms: named.collect::<Result<_>>()? })
     }
 
     /// Names to ids, from the list of public rooms.

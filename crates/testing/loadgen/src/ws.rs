@@ -1,6 +1,8 @@
 //! The client's half of RFC 6455, as little as a load needs: upgrade, masked frames out, frames
 //! in. No fragments, no extensions; a server that sends them is reported, not served.
 
+use std::time::Duration;
+
 /// The sample key of RFC 6455 §1.3 and its answer: a load needs no fresh nonce.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -52,6 +54,17 @@ pub(crate) fn upgraded(bytes: &[u8]) -> Result<Option<usize>, String> {
     }
     let text = String::from_utf8_lossy(bytes);
     Err(text.chars().take(400).collect())
+}
+
+/// The status of a refusal, and how long it asks to wait.
+pub(crate) fn refusal(answer: &str) -> (u16, Option<Duration>) {
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let wait = answer.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let seconds = name.eq_ignore_ascii_case("retry-after").then_some(value)?;
+        seconds.trim().parse().ok().map(Duration::from_secs)
+    });
+    (status, wait)
 }
 
 /// Reads one frame from the start of `bytes`.
@@ -184,6 +197,13 @@ mod tests {
         for wire in [[0x81, 0x80], [0x01, 0x00], [0xc1, 0x00], [0x82, 0x00]] {
             assert!(matches!(next(&wire), Next::Broken(_)), "{wire:x?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_tells_its_status_and_how_long_to_wait() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n{}";
+        assert_eq!(refusal(answer), (503, Some(Duration::from_secs(7))));
+        assert_eq!(refusal("HTTP/1.1 429 x\r\n\r\n"), (429, None));
     }
 
     #[test]

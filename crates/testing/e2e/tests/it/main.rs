@@ -1,6 +1,7 @@
 //! Black-box tests of the built binary, over HTTP, WebSocket and signals.
 #![cfg(test)]
 
+mod bench;
 mod conversation;
 mod frames;
 mod kills;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Bench, By, WARM_UP, bare, whole};
+use super::{Bench, By, bare, whole};
 use crate::chat::{Chat, Pace};
 use crate::report::Sample;
 use crate::world::World;
@@ -19,7 +19,7 @@ impl Bench<'_> {
         let world = World::import(&server, &[room])?;
         let plan = |n: u64, _, _, seats: u32| (0, u32::try_from(n % u64::from(seats)).unwrap_or(0));
         let mut chat = Chat::connect(&server, &world, plan, self.args.sizes.text_bytes)?;
-        chat.warm_up(Pace::Window(WINDOW), WARM_UP)?;
+        chat.warm_up(Pace::Window(WINDOW), self.warm_up())?;
         for (name, limit, pace) in [
             ("fanout, bursts of eight", bare::EIGHT, Pace::Burst(WINDOW)),
             ("fanout, coalesced", bare::EIGHT, Pace::Window(WINDOW)),
@@ -27,6 +27,13 @@ impl Bench<'_> {
         ] {
             let stretch = chat.measure(pace, self.stretch())?;
             self.keep(name, Some(limit), By::Deliveries, &stretch);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the mean of lengths below 64 KiB"
+            )]
+            let frame_bytes = stretch.frame_bytes as u32;
+            self.frame_bytes = frame_bytes;
         }
         let missing = chat.not_stored()?;
         self.last_lacks(missing);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Bench, WARM_UP, cost, whole};
+use super::{Bench, cost, whole};
 use crate::http::Http;
 use crate::report::{ANSWER, RATE, Sample};
 use crate::server::Server;
@@ -15,6 +15,12 @@ use crate::world::{World, import_messages, user};
 /// Rooms that are read again and again.
 const HOT_ROOMS: usize = 16;
 const PAGE: usize = 50;
+/// How many requests were answered.
+const REQUESTS: &str = "requests";
+/// The server's count of pages that it took from the store.
+const STORE_READS: &str = "klatch_store_reads_total";
+/// A reader needs little room for itself.
+const STACK_BYTES: usize = 256 << 10;
 /// One answer in so many is read whole.
 const CHECK_EVERY: u64 = 64;
 
@@ -49,10 +55,33 @@ impl Bench<'_> {
         self.push(first);
 
         let hot = HOT_ROOMS.min(world.rooms.len());
-        cold.read(hot, false, WARM_UP, &mut sample("warm-up"))?;
+        cold.read(hot, false, self.warm_up(), &mut sample("warm-up"))?;
         let mut again = sample("history, hot rooms");
         cold.read(hot, false, time, &mut again)?;
         self.push(again);
+        Ok(())
+    }
+}
+
+impl Bench<'_> {
+    /// Very many readers of one room at a time.
+    pub(super) fn readers(&mut self) -> Result<()> {
+        let (count, text_bytes) = (self.args.sizes.hot_readers, self.args.sizes.text_bytes);
+        let server = self.server("readers")?;
+        let world = World::import(&server, &[vec![0, 1]])?;
+        import_messages(&server, &world, 2 * PAGE, text_bytes)?;
+        server.settle(Duration::from_secs(10))?;
+        let readers = Readers { server: &server, world: &world, page: PAGE, count };
+        let mut sample = Sample { name: "readers".into(), unit: "requests", ..Sample::default() };
+        readers.read(1, false, self.warm_up(), &mut sample.clone())?;
+        let before = server.metrics();
+        readers.read(1, false, self.stretch(), &mut sample)?;
+        let reads = server.metrics().since(&before, STORE_READS);
+        sample.put("readers", f64::from(count));
+        if let Some((reads, requests)) = reads.zip(sample.figures.get(REQUESTS).copied()) {
+            sample.put("store_reads_per_1000", reads * 1000.0 / requests.max(1.0));
+        }
+        self.push(sample);
         Ok(())
     }
 }
@@ -72,7 +101,11 @@ impl Readers<'_> {
         let next = AtomicUsize::new(0);
         let reader = || self.one_reader(&next, rooms, once, begun + time);
         let answers: Result<Vec<Histogram>> = std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..self.count).map(|_| scope.spawn(reader)).collect();
+            let start = |_| {
+                let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+                thread.spawn_scoped(scope, reader)
+            };
+            let readers: Vec<_> = (0..self.count).map(start).collect::<Result<_, _>>()?;
             readers
                 .into_iter()
                 .map(|reader| reader.join().unwrap_or_else(|_| bail!("a reader panicked")))
@@ -84,6 +117,7 @@ impl Readers<'_> {
         self.server.settle(Duration::from_secs(10))?;
         let used = before.zip(self.server.cpu()?).map(|(before, after)| after.since(&before));
         sample.put(RATE, whole(all.count()) / seconds);
+        sample.put(REQUESTS, whole(all.count()));
         cost(sample, used.as_ref(), all.count());
         sample.put_latency(ANSWER, &all);
         Ok(())

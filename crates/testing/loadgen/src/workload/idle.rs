@@ -1,11 +1,11 @@
-//! Connections that do nothing.
+//! Connections that do nothing, and what stays when they have left.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Bench, cost, whole};
-use crate::engine::Engine;
+use crate::engine::{Door, Engine};
 use crate::proc::Memory;
 use crate::report::{RATE, Sample};
 use crate::server::Server;
@@ -13,7 +13,7 @@ use crate::world::{World, user};
 
 /// Connections made and ended before, so that what is made once for all is there.
 const FIRST: usize = 64;
-/// How long connections are held before the second look.
+/// How long connections are held before the second look, at most.
 const HOLD: Duration = Duration::from_secs(10);
 
 impl Bench<'_> {
@@ -32,7 +32,7 @@ impl Bench<'_> {
             (0..count).map(|number| issuer.token(&user(number))).collect::<Result<_>>()?;
         let mut engine = Engine::new()?;
         connect(&mut engine, &server, tokens.get(..FIRST.min(tokens.len())).unwrap_or_default())?;
-        engine.disconnect();
+        engine.forget(0);
         wait(&mut engine, Duration::from_secs(2))?;
 
         let (memory, cpu) = (memory(&server)?, server.cpu()?);
@@ -44,8 +44,8 @@ impl Bench<'_> {
         sample.put(RATE, f64::from(count) / seconds);
         cost(&mut sample, connecting.as_ref(), u64::from(count));
 
-        let cpu = server.cpu()?;
-        wait(&mut engine, HOLD)?;
+        let (cpu, time) = (server.cpu()?, HOLD.min(self.stretch()));
+        wait(&mut engine, time)?;
         let held = cpu.zip(server.cpu()?).map(|(before, after)| after.since(&before));
         ensure!(
             engine.open() == tokens.len(),
@@ -60,20 +60,33 @@ impl Bench<'_> {
             let anonymous = each(after.anonymous_bytes, memory.anonymous_bytes);
             sample.put("resident_bytes_per_connection", resident);
             sample.put("anonymous_bytes_per_connection", anonymous);
-            sample.put("resident_mib_before", whole(memory.resident_bytes) / f64::from(1 << 20));
+            sample.put("resident_mib_before", mib(memory.resident_bytes));
         }
         if let Some(held) = held {
-            sample.put("idle_cpu_percent", held.seconds / HOLD.as_secs_f64() * 100.0);
+            sample.put("idle_cpu_percent", held.seconds / time.as_secs_f64() * 100.0);
         }
         sample.put("connections", f64::from(count));
+        engine.forget(0);
+        // Everyone's leaving is told to fan-out, and freed pages go back by and by.
+        wait(&mut engine, time)?;
+        server.settle(HOLD)?;
+        if let (Some(memory), Some(left)) = (memory, self::memory(&server)?) {
+            sample.put("resident_mib_after", mib(left.resident_bytes));
+            let times = whole(left.resident_bytes) / whole(memory.resident_bytes.max(1));
+            sample.put("after_times_before", times);
+        }
         self.push(sample);
         Ok(())
     }
 }
 
+fn mib(bytes: u64) -> f64 {
+    whole(bytes) / f64::from(1 << 20)
+}
+
 fn connect(engine: &mut Engine, server: &Server, tokens: &[String]) -> Result<()> {
     let limit = Duration::from_mins(3);
-    let outcome = engine.connect(server.address, "/ws", tokens, limit, |_, _| {});
+    let outcome = engine.connect(Door::of(server.address), tokens, limit, |_, _| {});
     outcome.with_context(|| server.log_tail())
 }
 

@@ -1,10 +1,14 @@
 //! The workloads, one file each, and what they share.
 
 mod bare;
+mod crowd;
 mod fanout;
 mod history;
 mod idle;
+mod many_rooms;
 mod rooms;
+mod slow;
+mod storm;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,11 +19,12 @@ use anyhow::{Context as _, Result};
 use crate::args::{Args, Workload};
 use crate::chat::Stretch;
 use crate::identity::Issuer;
+use crate::ledger::Figures;
 use crate::proc::Cpu;
 use crate::report::{ACK, CPU, DELIVERY, RATE, Sample};
 use crate::server::{Server, Target};
 
-/// Stretches before the measured ones: connections have spoken, caches are filled.
+/// Stretches before the measured ones, at most: connections have spoken, caches are filled.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 /// A bench under way.
@@ -52,8 +57,14 @@ impl<'a> Bench<'a> {
             Workload::Fanout => self.fanout(),
             Workload::Rooms => self.rooms(),
             Workload::Pairs => self.pairs(),
+            Workload::Half => self.half(),
             Workload::Idle => self.idle(),
             Workload::History => self.history(),
+            Workload::Readers => self.readers(),
+            Workload::Slow => self.slow(),
+            Workload::Storm => self.storm(),
+            Workload::ManyRooms => self.many_rooms(),
+            Workload::Million => self.crowd(),
         };
         outcome.with_context(|| format!("workload {}", workload.name()))
     }
@@ -79,6 +90,10 @@ impl<'a> Bench<'a> {
         Duration::from_secs_f64(self.args.seconds)
     }
 
+    fn warm_up(&self) -> Duration {
+        WARM_UP.min(self.stretch())
+    }
+
     /// Keeps the sample of a stretch of messages and says its most telling figures.
     fn keep(&mut self, name: &str, limit: Option<&'static str>, by: By, stretch: &Stretch) {
         let figures = &stretch.figures;
@@ -91,27 +106,15 @@ impl<'a> Bench<'a> {
         cost(&mut sample, stretch.cpu.as_ref(), count);
         sample.put_latency(ACK, &figures.ack);
         sample.put_latency(DELIVERY, &figures.delivery);
-        sample.put("lost", whole(figures.lost));
-        sample.put("doubled", whole(figures.doubled));
-        sample.put("disordered", whole(figures.disordered));
-        sample.put("foreign", whole(figures.foreign));
+        wrong(&mut sample, figures);
         sample.put("frame_bytes", stretch.frame_bytes);
         sample.put("frames_per_read", stretch.frames_per_read);
         if let Some(records) = stretch.records_per_sync {
             sample.put("records_per_sync", records);
         }
         sample.put("load_cpu_percent", stretch.load_cpu.seconds / stretch.seconds * 100.0);
-        sample.errors.clone_from(&figures.errors);
         if stretch.unfinished > 0 {
             sample.errors.insert("never_finished".to_owned(), stretch.unfinished);
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the mean of lengths below 64 KiB"
-        )]
-        if matches!(by, By::Deliveries) {
-            self.frame_bytes = stretch.frame_bytes as u32;
         }
         self.push(sample);
     }
@@ -129,6 +132,19 @@ impl<'a> Bench<'a> {
 enum By {
     Deliveries,
     Accepted,
+}
+
+/// What must be nothing.
+fn wrong(sample: &mut Sample, figures: &Figures) {
+    for (key, count) in [
+        ("lost", figures.lost),
+        ("doubled", figures.doubled),
+        ("disordered", figures.disordered),
+        ("foreign", figures.foreign),
+    ] {
+        sample.put(key, whole(count));
+    }
+    sample.errors.clone_from(&figures.errors);
 }
 
 /// CPU seconds per million, all and by threads.

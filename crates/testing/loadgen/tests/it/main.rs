@@ -13,7 +13,7 @@ const CHILD: &str = "KLATCH_LOADGEN_TEST_IS_BARE_WRITER";
 #[test]
 fn bare_writer_process() {
     if std::env::var_os(CHILD).is_some() {
-        baseline_server(&mut std::io::stdout()).unwrap();
+        baseline_server(1_000_000_000, &mut std::io::stdout()).unwrap();
     }
 }
 

@@ -1,7 +1,10 @@
 //! Many WebSocket connections on one epoll thread: cheap to wait on, nothing kept for an idle one.
 
+mod ending;
+mod socket;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -9,20 +12,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
 
 use crate::{scan, ws};
+pub(crate) use socket::{Dial, dial};
 
 /// Read at once; a frame is at most 64 KiB, so several fit.
 const READ_BYTES: usize = 256 << 10;
 /// Upgrades under way at a time: below every listen backlog.
 const UPGRADES: usize = 128;
-/// Connections with one source address: below the 28,232 ephemeral ports of one.
-const PER_ADDRESS: usize = 5_000;
 /// A server closes after 75 s of silence.
 const KEEPALIVE: Duration = Duration::from_secs(25);
 const TIMER: u64 = u64::MAX;
@@ -38,10 +40,35 @@ enum Phase {
 struct Conn {
     fd: OwnedFd,
     phase: Phase,
+    /// Nothing is read any more.
+    is_mute: bool,
     /// The start of a frame whose rest has not come.
     partial: Vec<u8>,
     /// What the socket did not take.
     unsent: Vec<u8>,
+}
+
+/// Where and how connections are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door<'a> {
+    pub(crate) server: SocketAddr,
+    pub(crate) path: &'a str,
+    pub(crate) dial: Dial,
+}
+
+impl Door<'static> {
+    pub(crate) fn of(server: SocketAddr) -> Self {
+        Self { server, path: "/ws", dial: Dial::Wait }
+    }
+}
+
+/// Why a connection is none, or none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The upgrade was refused, perhaps with a time to wait.
+    Refused { status: u16, retry_after: Option<Duration> },
+    /// It ended or never came to be.
+    Ended(String),
 }
 
 /// What came in, over all connections.
@@ -64,6 +91,9 @@ pub(crate) struct Engine {
     mask: u32,
     open: usize,
     keepalive: (usize, Instant),
+    /// Set: connections that end, and refusals, are put down in `lost` and are no errors.
+    pub(crate) is_patient: bool,
+    pub(crate) lost: Vec<(usize, Lost)>,
     pub(crate) totals: Totals,
 }
 
@@ -83,6 +113,8 @@ impl Engine {
             mask: 0x9e37_79b9,
             open: 0,
             keepalive: (0, Instant::now()),
+            is_patient: false,
+            lost: Vec::new(),
             totals: Totals::default(),
         })
     }
@@ -99,8 +131,7 @@ impl Engine {
     /// A refused upgrade with the server's answer, or `limit` passed.
     pub(crate) fn connect(
         &mut self,
-        server: SocketAddr,
-        path: &str,
+        door: Door<'_>,
         tokens: &[String],
         limit: Duration,
         mut on_text: impl FnMut(usize, &[u8]),
@@ -118,7 +149,8 @@ impl Engine {
             );
             while started < tokens.len() && started - (self.open - before) < UPGRADES {
                 let token = tokens.get(started).map(String::as_str);
-                self.start(server, &ws::upgrade(&server.to_string(), path, token))?;
+                let request = ws::upgrade(&door.server.to_string(), door.path, token);
+                self.start(door, &request)?;
                 started += 1;
             }
             self.poll(Duration::from_millis(50), &mut on_text)?;
@@ -127,22 +159,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes all connections and forgets them.
-    pub(crate) fn disconnect(&mut self) {
-        self.conns.clear();
-        self.open = 0;
-        self.keepalive.0 = 0;
-    }
-
-    fn start(&mut self, server: SocketAddr, request: &[u8]) -> Result<()> {
-        let fd = dial(server, self.conns.len())?;
+    fn start(&mut self, door: Door<'_>, request: &[u8]) -> Result<()> {
+        let fd = dial(door.server, self.conns.len(), door.dial)?;
         let number = self.conns.len() as u64;
         let data = epoll::EventData::new_u64(number);
         epoll::add(&self.epoll, &fd, data, epoll::EventFlags::IN)?;
-        let conn = Conn { fd, phase: Phase::Upgrading, partial: Vec::new(), unsent: Vec::new() };
-        self.conns.push(conn);
+        let (partial, unsent) = (Vec::new(), Vec::new());
+        self.conns.push(Conn { fd, phase: Phase::Upgrading, is_mute: false, partial, unsent });
         let conn = self.conns.last_mut().context("just pushed")?;
-        write(&self.epoll, number, conn, request)
+        socket::write(&self.epoll, number, conn, request)
     }
 
     /// Sends a text frame.
@@ -159,7 +184,7 @@ impl Engine {
         ws::put(&mut self.frame, opcode, self.mask, payload);
         let conn = self.conns.get_mut(number).context("no such connection")?;
         ensure!(conn.phase == Phase::Open, "connection {number} is not open");
-        write(&self.epoll, number as u64, conn, &self.frame)
+        socket::write(&self.epoll, number as u64, conn, &self.frame)
     }
 
     /// Makes the next [`Engine::poll`] return at the latest at this moment, to the microsecond.
@@ -196,10 +221,13 @@ impl Engine {
                 continue;
             }
             let number = usize::try_from(number)?;
-            if flags.contains(epoll::EventFlags::OUT)
-                && let Some(conn) = self.conns.get_mut(number)
-            {
-                flush(&self.epoll, number as u64, conn)?;
+            let Some(conn) = self.conns.get_mut(number) else { continue };
+            if conn.is_mute {
+                epoll::delete(&self.epoll, &conn.fd)?;
+                continue;
+            }
+            if flags.contains(epoll::EventFlags::OUT) {
+                socket::flush(&self.epoll, number as u64, conn)?;
             }
             let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
             if flags.intersects(readable) {
@@ -251,6 +279,11 @@ impl Engine {
                     conn.partial = bytes.to_vec();
                     return Ok(());
                 }
+                Err(answer) if self.is_patient => {
+                    let (status, retry_after) = ws::refusal(&answer);
+                    self.lose(number, Lost::Refused { status, retry_after });
+                    return Ok(());
+                }
                 Err(answer) => bail!("the upgrade was refused: {answer}"),
             }
         }
@@ -297,18 +330,6 @@ impl Engine {
         }
     }
 
-    fn close(&mut self, number: usize, reason: &str) -> Result<()> {
-        if let Some(conn) = self.conns.get_mut(number)
-            && conn.phase != Phase::Closed
-        {
-            self.open -= usize::from(conn.phase == Phase::Open);
-            conn.phase = Phase::Closed;
-            *self.totals.closed.entry(reason.to_owned()).or_default() += 1;
-            epoll::delete(&self.epoll, &conn.fd)?;
-        }
-        Ok(())
-    }
-
     /// Each open connection says something every 25 s, spread over the time.
     fn keep_alive(&mut self) -> Result<()> {
         let (next, begun) = self.keepalive;
@@ -325,7 +346,8 @@ impl Engine {
         )]
         let due = ((self.conns.len() as f64) * elapsed.min(1.0)) as usize;
         for number in next..due {
-            if self.conns.get(number).is_some_and(|conn| conn.phase == Phase::Open) {
+            if self.conns.get(number).is_some_and(|conn| conn.phase == Phase::Open && !conn.is_mute)
+            {
                 self.send(number, br#"{"type":"ping"}"#)?;
             }
         }
@@ -335,63 +357,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// Writes, or keeps what the socket does not take and asks for a word when it does.
-fn write(epoll: &OwnedFd, number: u64, conn: &mut Conn, bytes: &[u8]) -> Result<()> {
-    if !conn.unsent.is_empty() {
-        conn.unsent.extend_from_slice(bytes);
-        return Ok(());
-    }
-    let rest = bytes.get(put(&conn.fd, bytes)?..).unwrap_or_default();
-    if !rest.is_empty() {
-        conn.unsent.extend_from_slice(rest);
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
-        epoll::modify(epoll, &conn.fd, epoll::EventData::new_u64(number), flags)?;
-    }
-    Ok(())
-}
-
-/// The socket takes more.
-fn flush(epoll: &OwnedFd, number: u64, conn: &mut Conn) -> Result<()> {
-    let length = put(&conn.fd, &conn.unsent)?;
-    conn.unsent.drain(..length);
-    if conn.unsent.is_empty() {
-        conn.unsent = Vec::new();
-        let data = epoll::EventData::new_u64(number);
-        epoll::modify(epoll, &conn.fd, data, epoll::EventFlags::IN)?;
-    }
-    Ok(())
-}
-
-/// Sends what the socket takes. A broken connection takes all: reading will tell why it broke.
-fn put(fd: &OwnedFd, bytes: &[u8]) -> Result<usize> {
-    let mut sent = 0;
-    while let Some(rest @ [_, ..]) = bytes.get(sent..) {
-        match rustix::net::send(fd, rest, SendFlags::NOSIGNAL) {
-            Ok(length) => sent += length,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => break,
-            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(bytes.len()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(sent)
-}
-
-/// A non-blocking socket to the server, from 127.0.0.2 on, so that ports do not run out.
-pub(crate) fn dial(server: SocketAddr, number: usize) -> Result<OwnedFd> {
-    use rustix::net::{
-        AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
-    };
-    let (flags, family) = (SocketFlags::CLOEXEC, AddressFamily::INET);
-    let fd = socket_with(family, SocketType::STREAM, flags, None).context("a socket")?;
-    if server.ip() == Ipv4Addr::LOCALHOST {
-        let host = u8::try_from(2 + number / PER_ADDRESS).context("too many connections")?;
-        bind(&fd, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0))?;
-    }
-    connect(&fd, &server).with_context(|| format!("connecting to {server}"))?;
-    sockopt::set_tcp_nodelay(&fd, true)?;
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    Ok(fd)
 }

@@ -1,0 +1,64 @@
+//! `klatch bench`, small: every workload runs, and finds nothing lost, doubled or out of order.
+
+use klatch_e2e::server::{Exit, quiet, run};
+use serde_json::Value;
+
+/// Rows of a whole run, by their names.
+const ROWS: [&str; 20] = [
+    "bare writer, 8 frames a write",
+    "bare writer, 1 frame a write",
+    "bare writer, rooms",
+    "fanout, bursts of eight",
+    "fanout, coalesced",
+    "fanout, single",
+    "rooms",
+    "rooms, half load",
+    "pairs",
+    "pairs, half load",
+    "idle",
+    "history, each room's first read",
+    "history, hot rooms",
+    "readers",
+    "slow, all read",
+    "slow, 5 % never read",
+    "bare handshakes",
+    "storm",
+    "in 10 rooms",
+    "in 500 rooms",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_bench_of_everything_finds_nothing_wrong() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let arguments =
+        ["bench", "--small", "--seconds", "0.3", "--data-root", ".", "--json", "report.json"];
+    let said = run(&arguments, &[], here.path()).unwrap();
+    assert_eq!(said.exit, Exit::Code(0), "{}\n{}", said.out, said.err);
+    let report = std::fs::read(here.path().join("report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["durability"], "fsync");
+    let rows = report["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    for name in ROWS.iter().chain(&["million"]) {
+        assert!(names.contains(name), "{name} is not in {names:?}");
+    }
+    let mut checked = 0;
+    for row in rows {
+        assert!(row["figures"]["per_second"]["min"].as_f64().unwrap() > 0.0, "{row}");
+        for wrong in ["lost", "doubled", "disordered", "foreign", "not_stored"] {
+            if let Some(count) = row["figures"].get(wrong) {
+                assert_eq!(count["max"], 0.0, "{wrong}: {row}");
+                checked += 1;
+            }
+        }
+        assert_eq!(row["errors"], serde_json::json!({}), "{row}");
+    }
+    assert!(checked > 40, "only {checked} figures were there to check");
+    let of = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+    let figure = |name: &str, key: &str| of(name)["figures"][key]["median"].as_f64().unwrap();
+    assert!(figure("storm", "all_back_s") > 0.0);
+    assert!((figure("million", "deliveries_per_message") - 50.0).abs() < f64::EPSILON);
+    let left = std::fs::read_dir(here.path()).unwrap().count();
+    assert_eq!(left, 1, "data directories are removed");
+}

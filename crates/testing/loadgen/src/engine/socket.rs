@@ -1,0 +1,104 @@
+//! Single sockets: opened from many addresses, written as far as they take it, reset.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context as _, Result};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use super::Conn;
+
+/// Connections with one source address: below the 28,232 ephemeral ports of one.
+const PER_ADDRESS: usize = 5_000;
+/// What a socket of someone who does not read may take in.
+const NARROW_BYTES: usize = 4 << 10;
+
+/// How a socket is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// Waits until the connection stands.
+    Wait,
+    /// Waits until the connection stands; the kernel takes in little that is not read.
+    Narrow,
+    /// Begins to connect.
+    Begin,
+}
+
+/// A non-blocking socket to the server, from 127.0.0.2 on, so that ports do not run out.
+pub(crate) fn dial(server: SocketAddr, number: usize, how: Dial) -> Result<OwnedFd> {
+    use rustix::net::{
+        AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
+    };
+    let (flags, family) = (SocketFlags::CLOEXEC, AddressFamily::INET);
+    let fd = socket_with(family, SocketType::STREAM, flags, None).context("a socket")?;
+    if how == Dial::Narrow {
+        sockopt::set_socket_recv_buffer_size(&fd, NARROW_BYTES)?;
+    }
+    if server.ip() == Ipv4Addr::LOCALHOST {
+        let host = u8::try_from(2 + number / PER_ADDRESS).context("too many connections")?;
+        bind(&fd, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0))?;
+    }
+    if how == Dial::Begin {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+    }
+    match connect(&fd, &server) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS) if how == Dial::Begin => {}
+        Err(error) => return Err(error).with_context(|| format!("connecting to {server}")),
+    }
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok(fd)
+}
+
+/// Ends a connection with a reset: the other side learns it at once, and no port waits for late
+/// segments. The descriptor stays until it is dropped.
+pub(super) fn reset(fd: &OwnedFd) {
+    // A socket that is broken already has nothing to end.
+    let _ = rustix::net::connect_unspec(fd);
+}
+
+/// Writes, or keeps what the socket does not take and asks for a word when it does.
+pub(super) fn write(epoll: &OwnedFd, number: u64, conn: &mut Conn, bytes: &[u8]) -> Result<()> {
+    if !conn.unsent.is_empty() {
+        conn.unsent.extend_from_slice(bytes);
+        return Ok(());
+    }
+    let rest = bytes.get(put(&conn.fd, bytes)?..).unwrap_or_default();
+    if !rest.is_empty() {
+        conn.unsent.extend_from_slice(rest);
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
+        epoll::modify(epoll, &conn.fd, epoll::EventData::new_u64(number), flags)?;
+    }
+    Ok(())
+}
+
+/// The socket takes more.
+pub(super) fn flush(epoll: &OwnedFd, number: u64, conn: &mut Conn) -> Result<()> {
+    let length = put(&conn.fd, &conn.unsent)?;
+    conn.unsent.drain(..length);
+    if conn.unsent.is_empty() {
+        conn.unsent = Vec::new();
+        let data = epoll::EventData::new_u64(number);
+        epoll::modify(epoll, &conn.fd, data, epoll::EventFlags::IN)?;
+    }
+    Ok(())
+}
+
+/// Sends what the socket takes. A broken connection takes all: reading will tell why it broke.
+fn put(fd: &OwnedFd, bytes: &[u8]) -> Result<usize> {
+    let mut sent = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(sent..) {
+        match rustix::net::send(fd, rest, SendFlags::NOSIGNAL) {
+            Ok(length) => sent += length,
+            Err(Errno::INTR) => {}
+            // Not connected yet is like not ready.
+            Err(Errno::AGAIN | Errno::NOTCONN) => break,
+            Err(Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED) => return Ok(bytes.len()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sent)
+}
