@@ -4,6 +4,7 @@
 //! the room and the seq, so that a body copied to another place does not open.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -145,6 +146,7 @@ pub struct KeyRing {
     keys: Arc<dyn KeyReader>,
     cap: usize,
     cache: Mutex<Generations>,
+    destroyed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -162,7 +164,7 @@ impl std::fmt::Debug for KeyRing {
 impl KeyRing {
     /// A ring over `keys` that remembers up to twice `cap` people.
     pub fn new(keys: Arc<dyn KeyReader>, cap: usize) -> Self {
-        Self { keys, cap: cap.max(1), cache: Mutex::default() }
+        Self { keys, cap: cap.max(1), cache: Mutex::default(), destroyed: AtomicU64::new(0) }
     }
 
     /// The cipher of `person` if it is remembered; never asks the port.
@@ -222,8 +224,15 @@ impl KeyRing {
         cipher.open_profile(sealed).map(Some).map_err(corrupt)
     }
 
+    /// How many keys were destroyed so far. What was opened before is to be forgotten when this
+    /// changes.
+    pub fn destroyed(&self) -> u64 {
+        self.destroyed.load(Ordering::Acquire)
+    }
+
     /// Forgets `person`, whose key was destroyed.
     pub fn forget(&self, person: UserId) {
+        self.destroyed.fetch_add(1, Ordering::AcqRel);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.young.remove(&person);
         cache.old.remove(&person);

@@ -22,6 +22,11 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Respon
     Ok(with_type(status, JSON, text(value)?))
 }
 
+/// JSON that was made already.
+pub(crate) fn encoded(text: serde_json::Result<Vec<u8>>) -> Result<Response, Fault> {
+    Ok(with_type(StatusCode::OK, JSON, written(text)?))
+}
+
 /// An accepted command: 202, and its position in body and header.
 pub(crate) fn accepted<T: Serialize>(value: &T, position: Position) -> Result<Response, Fault> {
     let mut response = json(StatusCode::ACCEPTED, value)?;
@@ -87,7 +92,11 @@ pub(crate) fn set(response: &mut Response, name: HeaderName, value: String) {
 }
 
 fn text<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
-    serde_json::to_vec(value).map_err(|error| {
+    written(serde_json::to_vec(value))
+}
+
+fn written(text: serde_json::Result<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+    text.map_err(|error| {
         tracing::error!(%error, "an answer could not be written");
         Code::Internal.into()
     })

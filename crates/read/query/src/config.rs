@@ -11,11 +11,17 @@ pub struct QueryConfig {
     /// Most users whose names can be searched; about 300 bytes of memory each. Later ones are
     /// found by id, in rooms and in histories, but not by name.
     pub directory_users_max: usize,
+    /// Bytes of messages kept ready to be shown, of the rooms that were read lately.
+    pub tail_bytes: usize,
 }
 
 impl Default for QueryConfig {
-    /// Waits up to 3 s; searches the names of up to 500,000 users.
+    /// Waits up to 3 s; searches the names of up to 500,000 users; keeps 32 MiB of messages.
     fn default() -> Self {
-        Self { wait_most: Duration::from_secs(3), directory_users_max: 500_000 }
+        Self {
+            wait_most: Duration::from_secs(3),
+            directory_users_max: 500_000,
+            tail_bytes: 32 << 20,
+        }
     }
 }

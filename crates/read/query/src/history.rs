@@ -1,15 +1,16 @@
-//! Pages of a room's past.
-//!
-//! All rows come through one [`MessageReader::history`] call per page: a cache of room tails goes
-//! in front of that port, and nothing here changes.
+//! Pages of a room's past: from the tails of busy rooms, or else one
+//! [`MessageReader::history`] call per page.
 
-use klatch_domain::{Message, Rejection};
-use klatch_ports::api::queries::{HistoryFrom, MessageView, Page};
+use std::sync::Arc;
+
+use klatch_domain::{Message, Rejection, RoomId};
+use klatch_ports::api::queries::{HistoryFrom, MessageView, Page, Shown};
 use klatch_ports::messages::{MessageReader, Range};
 use klatch_ports::{ErrorKind, PortError, PortResult};
 use klatch_protocol::sealed::KeyRing;
 
 use crate::cursor::{Cursor, REFUSED};
+use crate::tail::Tails;
 
 /// The range that a request names.
 ///
@@ -30,37 +31,60 @@ pub(crate) fn range(from: &HistoryFrom) -> Result<Range, Rejection> {
 
 /// One page, newest first whatever the direction. Deleted messages are in it without words.
 pub(crate) async fn page(
-    messages: &dyn MessageReader,
-    keys: &KeyRing,
-    room: klatch_domain::RoomId,
+    tails: &Tails,
+    (messages, keys): (&dyn MessageReader, &KeyRing),
+    room: RoomId,
     range: Range,
     limit: usize,
-) -> PortResult<Page<MessageView>> {
+) -> PortResult<Page<Arc<Shown>>> {
+    if tails.may_answer(room, range, limit)
+        && let Some(tail) = tails.of(room).await?
+        && let Some((items, more)) = tail.page(range, limit)
+    {
+        return Ok(Page {
+            items: items.to_vec(),
+            next: more.then(|| next(items, range)).flatten(),
+        });
+    }
     // One row more than asked tells whether there is another page, without a count.
     let mut rows = messages.history(room, range, limit + 1).await?;
-    let next = trim(&mut rows, range, limit).map(|cursor| cursor.encode());
-    let mut items = Vec::with_capacity(rows.len());
-    for message in rows {
-        items.push(open_in_list(keys, message).await?);
-    }
+    let more = trim(&mut rows, range, limit);
+    let items = open_all(keys, rows).await?;
+    let next = more.then(|| next(&items, range)).flatten();
     Ok(Page { items, next })
 }
 
-/// Takes off the row beyond `limit`, and says where the next page begins if there was one.
-fn trim(rows: &mut Vec<Message>, range: Range, limit: usize) -> Option<Cursor> {
+/// Takes off the row beyond `limit`; whether there was one.
+fn trim(rows: &mut Vec<Message>, range: Range, limit: usize) -> bool {
     if rows.len() <= limit {
-        return None;
+        return false;
     }
     match range {
-        Range::Latest | Range::Before(_) => {
-            rows.truncate(limit);
-            rows.last().map(|oldest| Cursor::Before(oldest.seq))
-        }
+        Range::Latest | Range::Before(_) => rows.truncate(limit),
         Range::After(_) => {
             rows.drain(..rows.len() - limit);
-            rows.first().map(|newest| Cursor::After(newest.seq))
         }
     }
+    true
+}
+
+/// Where the next page begins.
+fn next(items: &[Arc<Shown>], range: Range) -> Option<String> {
+    let seq = |item: &Arc<Shown>| item.view.message.seq;
+    let cursor = match range {
+        Range::Latest | Range::Before(_) => Cursor::Before(items.last().map(seq)?),
+        Range::After(_) => Cursor::After(items.first().map(seq)?),
+    };
+    Some(cursor.encode())
+}
+
+/// Messages with their words, in the same order.
+pub(crate) async fn open_all(keys: &KeyRing, rows: Vec<Message>) -> PortResult<Vec<Arc<Shown>>> {
+    let mut items = Vec::with_capacity(rows.len());
+    for message in rows {
+        items.push(Arc::new(Shown::new(open_in_list(keys, message).await?)));
+    }
+    Ok(items)
 }
 
 /// A message with its words.

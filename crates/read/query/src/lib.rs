@@ -16,6 +16,7 @@ mod members;
 mod names;
 mod rooms;
 mod service;
+mod tail;
 mod users;
 
 pub use config::QueryConfig;

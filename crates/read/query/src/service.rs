@@ -7,7 +7,7 @@ use klatch_domain::permission::Actor;
 use klatch_domain::{MessageId, Rejection, RoomId, UserId, limits};
 use klatch_ports::Position;
 use klatch_ports::api::queries::{
-    HistoryFrom, MemberView, MessageView, Page, PageRequest, QueryApi, RoomScope, RoomView,
+    HistoryFrom, MemberView, MessageView, Page, PageRequest, QueryApi, RoomScope, RoomView, Shown,
     UserView,
 };
 use klatch_ports::api::{ServiceError, ServiceResult};
@@ -23,6 +23,7 @@ use crate::directory::Directory;
 use crate::history;
 use crate::members;
 use crate::rooms::Stores;
+use crate::tail::Tails;
 use crate::users;
 
 /// Everything this role may touch. No writer is among it.
@@ -43,6 +44,7 @@ pub struct Deps {
 pub struct Query {
     deps: Deps,
     catch_up: CatchUp,
+    tails: Tails,
 }
 
 impl std::fmt::Debug for Query {
@@ -60,7 +62,18 @@ impl Query {
             metadata: Arc::clone(&deps.metadata),
             most: config.wait_most,
         };
-        Self { deps, catch_up }
+        let tails = Tails::new(
+            Arc::clone(&deps.messages),
+            Arc::clone(&deps.log),
+            Arc::clone(&deps.keys),
+            config.tail_bytes,
+        );
+        Self { deps, catch_up, tails }
+    }
+
+    /// Forgets what was opened with the key of `person`, which was destroyed.
+    pub fn forget(&self, person: UserId) {
+        self.deps.keys.forget(person);
     }
 
     fn stores(&self) -> Stores<'_> {
@@ -89,12 +102,12 @@ impl QueryApi for Query {
         from: HistoryFrom,
         limit: usize,
         at_least: &[Position],
-    ) -> ServiceResult<Page<MessageView>> {
+    ) -> ServiceResult<Page<Arc<Shown>>> {
         let (range, limit) = (history::range(&from)?, checked(limit)?);
         self.reach(at_least, Reads::Both).await?;
         access::readable(self.deps.metadata.as_ref(), actor, room).await?;
-        let (messages, keys) = (self.deps.messages.as_ref(), &self.deps.keys);
-        Ok(history::page(messages, keys, room, range, limit).await?)
+        let rows = (self.deps.messages.as_ref(), self.deps.keys.as_ref());
+        Ok(history::page(&self.tails, rows, room, range, limit).await?)
     }
 
     async fn message(

@@ -4,4 +4,5 @@ mod history;
 mod people;
 mod positions;
 mod rooms;
+mod tail;
 mod world;

@@ -1,6 +1,9 @@
 //! Reads. Each may name a position that its read model must have reached first.
 
+use std::sync::{Arc, OnceLock};
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use klatch_domain::member::Membership;
 use klatch_domain::message::MessageBody;
 use klatch_domain::permission::Actor;
@@ -28,6 +31,27 @@ pub struct MessageView {
     pub message: Message,
     /// The words.
     pub body: Option<MessageBody>,
+}
+
+/// A message as everyone who may read it is shown it, and what it becomes on the way to them, so
+/// that it is made once for all.
+#[derive(Debug)]
+pub struct Shown {
+    /// The message.
+    pub view: MessageView,
+    encoded: OnceLock<Bytes>,
+}
+
+impl Shown {
+    /// A message that nobody was shown yet.
+    pub fn new(view: MessageView) -> Self {
+        Self { view, encoded: OnceLock::new() }
+    }
+
+    /// The message as `encode` makes it; made by the first who asks, so all must ask for the same.
+    pub fn encoded(&self, encode: impl FnOnce(&MessageView) -> Bytes) -> &Bytes {
+        self.encoded.get_or_init(|| encode(&self.view))
+    }
 }
 
 /// A room as its asker sees it.
@@ -98,7 +122,7 @@ pub trait QueryApi: Send + Sync {
         from: HistoryFrom,
         limit: usize,
         at_least: &[Position],
-    ) -> ServiceResult<Page<MessageView>>;
+    ) -> ServiceResult<Page<Arc<Shown>>>;
 
     /// One message.
     async fn message(

@@ -14,7 +14,7 @@ use klatch_ports::api::queries::HistoryFrom;
 use klatch_ports::messages::Range;
 use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::message::{
-    MessageBody, MessageChanged, MessagePatch, NewMessage, SentBody,
+    MessageBody, MessageChanged, MessagePatch, NewMessage, SentBody, page_json,
 };
 use klatch_protocol::rest::meta::MESSAGE_BODY_BYTES_MAX;
 use klatch_protocol::rest::page::PageBody;
@@ -76,7 +76,7 @@ pub(crate) async fn history(
         Code::InvalidCursor => invalid_cursor(name).into(),
         _ => Fault::from(error),
     })?;
-    reply::json(StatusCode::OK, &PageBody::of(page, MessageBody::from))
+    reply::encoded(page_json(&page))
 }
 
 /// Where to read, and the parameter that says so.

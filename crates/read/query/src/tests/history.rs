@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use klatch_domain::member::MemberRole;
 use klatch_domain::room::{RoomType, Visibility};
 use klatch_domain::user::ServerRole;
 use klatch_domain::{MessageId, Rejection, RoomId, Seq, Timestamp};
 use klatch_ports::ErrorKind;
 use klatch_ports::api::ServiceError;
-use klatch_ports::api::queries::{HistoryFrom, MessageView, Page, QueryApi};
+use klatch_ports::api::queries::{HistoryFrom, Page, QueryApi, Shown};
 use klatch_ports::keys::KeyWriter;
 use klatch_ports::messages::Range;
 use proptest::prelude::*;
@@ -36,12 +38,12 @@ fn main_history(last: u64) -> Vec<u64> {
     (1..=last).filter(|seq| seq % 5 != 0 && seq % 3 != 0).collect()
 }
 
-async fn page(world: &World, from: HistoryFrom, limit: usize) -> Page<MessageView> {
+async fn page(world: &World, from: HistoryFrom, limit: usize) -> Page<Arc<Shown>> {
     world.query.history(actor(ANN), HERE, from, limit, &[]).await.unwrap()
 }
 
-fn seqs(page: &Page<MessageView>) -> Vec<u64> {
-    page.items.iter().map(|view| view.message.seq.0).collect()
+fn seqs(page: &Page<Arc<Shown>>) -> Vec<u64> {
+    page.items.iter().map(|shown| shown.view.message.seq.0).collect()
 }
 
 #[tokio::test]
@@ -51,7 +53,7 @@ async fn latest_history_is_newest_first_with_words_opened() {
     assert_eq!(seqs(&page), [11, 8, 7, 4, 2, 1]);
     assert_eq!(page.next, None);
     let words: Vec<_> =
-        page.items.iter().map(|v| v.body.as_ref().unwrap().content.clone()).collect();
+        page.items.iter().map(|shown| shown.view.body.as_ref().unwrap().content.clone()).collect();
     assert_eq!(words[..2], ["said 11", "said 8"]);
 }
 
@@ -77,8 +79,11 @@ async fn deleted_messages_are_tombstones_and_edited_ones_show_their_newest_words
     world.put_messages(vec![deleted, edited]).await;
     let page = page(&world, HistoryFrom::Range(Range::Latest), 50).await;
     let [edited, deleted] = page.items.as_slice() else { panic!("{page:?}") };
-    assert_eq!(edited.body.as_ref().unwrap().content, "said 4");
-    assert_eq!((&deleted.body, deleted.message.deleted.unwrap().0), (&None, Timestamp(9_000)));
+    assert_eq!(edited.view.body.as_ref().unwrap().content, "said 4");
+    assert_eq!(
+        (&deleted.view.body, deleted.view.message.deleted.unwrap().0),
+        (&None, Timestamp(9_000))
+    );
 }
 
 #[tokio::test]
@@ -87,7 +92,11 @@ async fn words_whose_key_is_gone_are_missing_and_the_message_stays() {
     world.keys.destroy(ANN).await.unwrap();
     let page = page(&world, HistoryFrom::Range(Range::Latest), 50).await;
     assert_eq!(seqs(&page), [2, 1]);
-    assert!(page.items.iter().all(|view| view.body.is_none() && view.message.deleted.is_none()));
+    assert!(
+        page.items
+            .iter()
+            .all(|shown| shown.view.body.is_none() && shown.view.message.deleted.is_none())
+    );
 }
 
 #[tokio::test]
@@ -99,7 +108,7 @@ async fn a_damaged_message_does_not_take_the_page_with_it_but_fails_alone() {
     world.put_messages(vec![damaged]).await;
     let page = page(&world, HistoryFrom::Range(Range::Latest), 50).await;
     assert_eq!(seqs(&page), [2, 1]);
-    assert!(page.items[0].body.is_some() && page.items[1].body.is_none());
+    assert!(page.items[0].view.body.is_some() && page.items[1].view.body.is_none());
     let alone = world.query.message(actor(ANN), HERE, id, &[]).await;
     assert!(matches!(alone, Err(ServiceError::Port(e)) if e.kind == ErrorKind::Corrupt));
 }

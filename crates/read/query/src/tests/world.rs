@@ -109,6 +109,18 @@ impl World {
         Self { log, messages, metadata, keys, directory, query, entropy, offset }
     }
 
+    /// Another query role over the same stores, reading messages through `messages`.
+    pub(super) fn another(&self, messages: Arc<dyn MessageReader>, tail_bytes: usize) -> Query {
+        let deps = Deps {
+            messages,
+            metadata: self.metadata.clone(),
+            log: Arc::new(self.log.clone()),
+            keys: Arc::new(KeyRing::new(self.keys.clone(), 64)),
+            directory: self.directory.clone(),
+        };
+        Query::new(deps, QueryConfig { tail_bytes, ..QueryConfig::default() })
+    }
+
     fn next(&self) -> Applied {
         let before = self.offset.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Applied { epoch: EPOCH, offset: Offset(before + 1) }
@@ -170,7 +182,14 @@ impl World {
 
     pub(super) async fn put_messages(&self, messages: Vec<Message>) {
         let applied = self.next();
-        let commit = MessageCommit { partition: P0, applied, messages, ..MessageCommit::default() };
+        // Every change of a history is an event of the room, and moves its head.
+        let room = messages.first().map(|message| message.room);
+        let seq = Seq(applied.offset.0);
+        let head =
+            StoredHead { head: RoomHead { seq, ..RoomHead::default() }, offset: applied.offset };
+        let heads = room.map(|room| (room, head)).into_iter().collect();
+        let commit =
+            MessageCommit { partition: P0, applied, messages, heads, ..Default::default() };
         self.messages.commit(commit).await.unwrap();
     }
 
