@@ -4,10 +4,12 @@
 mod cases;
 mod client;
 mod compression;
+mod differential;
 mod fan_out;
 mod faults;
 mod live;
 mod model;
+mod others;
 mod raw;
 mod resuming;
 mod standing;
