@@ -65,6 +65,17 @@ pub use config::LogConfig;
 pub use epoch::bump_epoch;
 pub use stats::{LogStats, SYNC_BUCKETS_US};
 
+/// Reads one batch, header first, as a segment holds it; `None` when it is damaged. For tools and
+/// fuzzing: the log itself reads with more context.
+pub fn read_batch(bytes: &[u8]) -> Option<Vec<klatch_ports::log::Record>> {
+    let header = batch::Header::read(bytes)?;
+    let body = bytes.get(batch::HEADER..header.used())?;
+    let mut records = Vec::new();
+    let body = bytes::Bytes::copy_from_slice(body);
+    batch::decode(&header, &body, &mut records).ok()?;
+    Some(records)
+}
+
 /// The log of one data directory. Dropping the last handle closes it.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,

@@ -23,5 +23,11 @@ pub use config::QueryConfig;
 pub use directory::Directory;
 pub use service::{Deps, Query};
 
+/// Reads a text as a cursor and writes that cursor; `None` when it is none. For fuzzing: there is
+/// one text per cursor.
+pub fn cursor_read_and_written(text: &str) -> Option<String> {
+    cursor::Cursor::decode(text).ok().map(|cursor| cursor.encode())
+}
+
 #[cfg(test)]
 mod tests;

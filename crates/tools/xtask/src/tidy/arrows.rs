@@ -97,6 +97,12 @@ const TABLE: &[Arrows] = &[
         &["klatch-checker", "klatch-domain", "klatch-protocol"],
         &[],
     ),
+    row(
+        "crates/testing/fuzz",
+        "klatch-fuzz",
+        &["klatch-log", "klatch-ports", "klatch-protocol", "klatch-query", "klatch-realtime"],
+        &[],
+    ),
     // Black-box: it knows the product by its surfaces only.
     row("crates/testing/e2e", "klatch-e2e", &["klatch-checker"], &[]),
     row("crates/tools/xtask", "xtask", &[], &[]),

@@ -11,6 +11,9 @@ use super::source::Source;
 /// Folders that no rule looks into when git is not there to say what is tracked.
 const UNTRACKED: &[&str] = &[".git", "target", "node_modules", "dist", "data"];
 
+/// Bytes for programs, whatever they look like.
+const DATA: &str = "fuzz/corpus/";
+
 /// All text files by their path from the root, with `/` between the parts.
 pub(crate) struct Tree {
     files: BTreeMap<String, String>,
@@ -34,8 +37,8 @@ impl Tree {
             }
             let bytes = std::fs::read(&full).with_context(|| format!("reading {path}"))?;
             match String::from_utf8(bytes) {
-                Ok(text) => drop(files.insert(path, text)),
-                Err(_) => binaries.push(path),
+                Ok(text) if !path.starts_with(DATA) => drop(files.insert(path, text)),
+                Ok(_) | Err(_) => binaries.push(path),
             }
         }
         Ok(Self::new(files, binaries))
