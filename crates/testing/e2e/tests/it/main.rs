@@ -8,6 +8,7 @@ mod kills;
 mod leaving;
 mod living;
 mod machine;
+mod matrix;
 mod privacy;
 mod requests;
 mod resume;
