@@ -1,6 +1,6 @@
 //! Who may call what: every route that the server documents, tried by everyone.
 //!
-//! The routes come from the server's own OpenAPI document. One without a row here fails the test:
+//! The routes come from the server's own `OpenAPI` document. One without a row here fails the test:
 //! whoever adds a route says who may use it.
 
 use std::collections::BTreeMap;
@@ -102,15 +102,13 @@ fn is_right(needs: Needs, who: Who, answer: &Answer) -> bool {
     match (needs, who) {
         (Needs::Nothing, _) => status != 401,
         (_, Who::Nobody | Who::Forger) => status == 401,
-        (Needs::Token, _) => welcome,
-        (Needs::Admin, _) => status == 403,
-        (_, Who::Stranger | Who::Removed) => status == 404 && code == "room_not_found",
-        (Needs::Member, Who::Member | Who::Owner) => welcome,
-        (Needs::Owner, Who::Member) => status == 403,
-        (Needs::Owner, Who::Owner) => welcome,
-        // The message is the member's own.
-        (Needs::Author(_), Who::Member) => welcome,
+        (Needs::Admin, _) | (Needs::Owner, Who::Member) => status == 403,
+        (Needs::Member | Needs::Owner | Needs::Author(_), Who::Stranger | Who::Removed) => {
+            status == 404 && code == "room_not_found"
+        }
         (Needs::Author(owner_too), Who::Owner) => (status == 403) != owner_too && status < 500,
+        // The message is the member's own.
+        (Needs::Token | Needs::Member | Needs::Owner | Needs::Author(_), _) => welcome,
     }
 }
 
