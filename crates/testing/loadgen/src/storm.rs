@@ -27,7 +27,9 @@ const BACKOFF: Duration = Duration::from_millis(100);
 pub(crate) struct Storm {
     /// From the cut until everyone had said hello and caught up.
     pub(crate) seconds: f64,
-    /// From the cut until each had.
+    /// From the cut until each was greeted.
+    pub(crate) hello: Histogram,
+    /// From the cut until each had caught up.
     pub(crate) back: Histogram,
     /// Upgrades that were refused, by status.
     pub(crate) refused: BTreeMap<u16, u64>,
@@ -109,6 +111,11 @@ impl Return {
         next.map_or(most, |due| due.saturating_duration_since(Instant::now()).min(most))
     }
 
+    /// A connection was greeted.
+    pub(crate) fn hello(&mut self) {
+        self.storm.hello.record(nanos(self.begun.elapsed()));
+    }
+
     /// A connection is where it was.
     pub(crate) fn back(&mut self, number: usize) {
         if let Some(is_back) = self.is_back.get_mut(number)
@@ -116,8 +123,7 @@ impl Return {
         {
             *is_back = true;
             self.left -= 1;
-            let nanos = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.storm.back.record(nanos);
+            self.storm.back.record(nanos(self.begun.elapsed()));
             if self.left == 0 {
                 self.storm.seconds = self.begun.elapsed().as_secs_f64();
             }
@@ -162,6 +168,10 @@ impl Return {
     }
 }
 
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Connects, cuts and connects again so many at a server that only greets.
 pub(crate) fn bare(server: SocketAddr, tokens: &[String], limit: Duration) -> Result<Storm> {
     let mut engine = Engine::new()?;
@@ -204,6 +214,7 @@ impl Chat<'_> {
                     *coming.storm.tiers.entry(tier).or_default() += 1;
                     coming.back(number);
                 }
+                Said::Hello => coming.hello(),
                 Said::Invalid => {
                     *coming.storm.tiers.entry("invalid".to_owned()).or_default() += 1;
                     coming.back(number);

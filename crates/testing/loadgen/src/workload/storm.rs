@@ -42,6 +42,7 @@ impl Bench<'_> {
         let unfinished = chat.ledger.close_books();
         let mut sample = named("storm", "reconnects", &storm, count);
         cost(&mut sample, used.as_ref(), u64::from(count));
+        sample.put_latency(["hello_p50_ms", "hello_p95_ms", "hello_p99_ms"], &storm.hello);
         wrong(&mut sample, &chat.ledger.figures);
         if unfinished > 0 {
             sample.errors.insert("never_finished".to_owned(), unfinished);
