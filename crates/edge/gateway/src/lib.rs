@@ -27,4 +27,4 @@ pub use edge::{Hooks, Readiness, ReadyCheck, Services};
 pub use finish::RequestId;
 pub use openapi::document;
 pub use router::router;
-pub use server::{ServerLimits, serve};
+pub use server::{HandedOver, ServerLimits, serve};

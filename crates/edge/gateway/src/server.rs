@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -26,8 +26,10 @@ use crate::address::Peer;
 const HEADERS_MAX: usize = 64;
 /// Most bytes of a request's head, and of what is read ahead of a body.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// How long to wait when the process has no file descriptor left.
-const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait before looking again whether a socket or a file descriptor is free.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+/// How often it is told that there is none.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Bounds of the server.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,9 @@ pub struct ServerLimits {
     /// Most connections that speak HTTP at a time; more wait to be accepted. A connection that was
     /// upgraded does not count any more.
     pub connections: usize,
+    /// Most sockets of the process, those that were handed over by an upgrade included. At that
+    /// many none is accepted: clients wait in the kernel's queue until others have gone.
+    pub sockets: usize,
     /// How long a client may take for the head of a request, and keep a connection idle.
     pub header_timeout: Duration,
     /// How long requests under way may take after the server was told to stop.
@@ -45,11 +50,15 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 8_192,
+            sockets: 1_000_000,
             header_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(20),
         }
     }
 }
+
+/// Counts the open sockets that were handed over by upgrades.
+pub type HandedOver = Arc<dyn Fn() -> usize + Send + Sync>;
 
 /// Serves `router` on `listener` until `shutdown`: then accepts nothing more, lets requests under
 /// way finish within the grace period, and returns. Upgraded connections are their handlers' own;
@@ -58,15 +67,21 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ServerLimits,
+    handed_over: HandedOver,
     shutdown: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections.max(1)));
     let connections = TaskTracker::new();
     // Ends what outlasts the grace period.
     let over = CancellationToken::new();
+    let mut told = None;
     let accept = async {
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let (stream, peer) = accept(&listener).await;
+            while connections.len() + handed_over() >= limits.sockets {
+                tell_seldom(&mut told, || tracing::warn!(limits.sockets, "all sockets are taken"));
+                sleep(FULL_PAUSE).await;
+            }
+            let (stream, peer) = accept(&listener, &mut told).await;
             let connection = Connection {
                 router: router.clone(),
                 peer,
@@ -87,16 +102,25 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, told: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
                 // A client that went away, or no file descriptor: neither ends the server.
-                tracing::warn!(%error, "a connection could not be accepted");
-                sleep(NO_DESCRIPTOR_PAUSE).await;
+                tell_seldom(told, || tracing::warn!(%error, "a connection could not be accepted"));
+                sleep(FULL_PAUSE).await;
             }
         }
+    }
+}
+
+/// Says what may go on for long now and then only.
+fn tell_seldom(told: &mut Option<Instant>, tell: impl FnOnce()) {
+    let now = Instant::now();
+    if told.is_none_or(|told| now - told >= TELL_EVERY) {
+        *told = Some(now);
+        tell();
     }
 }
 

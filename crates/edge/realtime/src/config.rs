@@ -33,6 +33,8 @@ pub struct RealtimeConfig {
     pub presence_wait: Duration,
     /// Without a frame from fan-out for this long, the log is read.
     pub inbox_silence_max: Duration,
+    /// How many may come in.
+    pub door: DoorLimits,
     /// Limits of resuming by replay.
     pub resume: ResumeLimits,
     /// Most rooms whose connected members are remembered.
@@ -44,6 +46,33 @@ pub struct RealtimeConfig {
     pub send_buffer_bytes: Option<usize>,
     /// Recipients from which on the writing of one batch is shared among the runtime's threads.
     pub parallel_flush: usize,
+}
+
+/// How many may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorLimits {
+    /// Most connections at a time; more are refused (503 `busy`).
+    pub connections: usize,
+    /// Most connections of one user; more are refused (429 `rate_limited`). 0: no limit.
+    pub connections_per_user: u32,
+    /// Handshakes that are worked on at the same time; others wait for their turn.
+    pub handshakes_at_once: usize,
+    /// How long a handshake may wait for its turn before it is refused (503 `busy`).
+    pub handshake_wait: Duration,
+    /// Most handshakes in a second; more are refused (503 `busy`). 0: no limit.
+    pub handshakes_per_second: u32,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1_000_000,
+            connections_per_user: 20,
+            handshakes_at_once: 256,
+            handshake_wait: Duration::from_secs(5),
+            handshakes_per_second: 10_000,
+        }
+    }
 }
 
 /// When a resume is answered by replay rather than by a snapshot.
@@ -76,6 +105,7 @@ impl Default for RealtimeConfig {
             presence_ttl: Duration::from_mins(2),
             presence_wait: Duration::from_secs(2),
             inbox_silence_max: Duration::from_secs(3),
+            door: DoorLimits::default(),
             resume: ResumeLimits::default(),
             rooms_max: 100_000,
             allowed_origins: Vec::new(),

@@ -18,7 +18,7 @@ mod sweep;
 mod upgrade;
 mod words;
 
-pub use config::{RealtimeConfig, ResumeLimits};
+pub use config::{DoorLimits, RealtimeConfig, ResumeLimits};
 pub use deps::Deps;
 pub use role::{Leaving, Realtime};
 pub use stats::{Stats, StatsSnapshot};

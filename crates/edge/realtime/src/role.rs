@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RealtimeConfig;
-use crate::connection::Waiting;
+use crate::connection::{Connection, Phase, Waiting};
 use crate::deps::Deps;
 use crate::hub::Hub;
 use crate::presence::{Board, Worker};
@@ -22,6 +22,12 @@ use crate::{sweep, upgrade};
 
 /// Messages that may wait for the hub; whoever has another waits.
 const MAILBOX: usize = 4096;
+/// How long commands may take that were read before the end began.
+const ANSWERS: Duration = Duration::from_secs(2);
+/// How often late arrivals are looked for.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// As many clients are told to come back in a second.
+const COME_BACK_PER_SECOND: usize = 1_000;
 /// How long presence keys may take to be removed at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -91,34 +97,67 @@ impl Realtime {
         Arc::clone(&self.shared.stats)
     }
 
+    /// Connections that are open or about to be, each with a socket of its own.
+    pub fn open_connections(&self) -> usize {
+        self.shared.door.open()
+    }
+
     /// Returns when the role has stopped, asked or not.
     pub async fn stopped(&self) {
         self.shared.stop.cancelled().await;
     }
 
-    /// Takes no more connections, tells the open ones to leave (each with a delay of its own, so
-    /// that they do not come back all at once), and stops when they are gone or after `most`.
+    /// Takes no more connections and no more frames, answers the commands under way, tells the
+    /// open connections to leave and when to come back (each at another moment of a span that
+    /// grows with their number, up to 30 s), sends what waits for them, and stops when they are
+    /// gone or after `most`.
     pub async fn drain(&self, leaving: Leaving, most: Duration) {
-        self.shared.draining.cancel();
+        let deadline = tokio::time::Instant::now() + most;
+        self.shared.leave();
+        self.answer_commands(deadline.min(tokio::time::Instant::now() + ANSWERS)).await;
         let code = match leaving {
             Leaving::Restart => CloseCode::Restart,
             Leaving::Drain => CloseCode::Draining,
         };
-        let spread = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).clamp(1_000, 30_000);
-        self.shared.registry.for_each(|connection| {
-            let random = u128::from_le_bytes(self.shared.deps.entropy.bytes16());
-            let reason = format!("reconnect after {} ms", random % u128::from(spread));
-            connection.close(code, &reason, Waiting::Keep);
-        });
+        let spread = come_back_within(self.shared.registry.len());
         self.shared.tasks.close();
-        let gone = tokio::time::timeout(most, self.shared.tasks.wait()).await;
-        if gone.is_err() {
+        // Those whose upgrade was under way come into the registry later than the others.
+        loop {
+            self.shared.registry.for_each(|connection| self.ask_to_leave(connection, code, spread));
+            let again = deadline.min(tokio::time::Instant::now() + ASK_AGAIN);
+            let gone = tokio::time::timeout_at(again, self.shared.tasks.wait()).await;
+            if gone.is_ok() || tokio::time::Instant::now() >= deadline {
+                break;
+            }
+        }
+        if !self.shared.tasks.is_empty() {
             let left = self.shared.registry.len();
             tracing::warn!(connections = left, "connections did not leave in time");
             self.shared.registry.for_each(|connection| connection.end());
             let _ = tokio::time::timeout(FAREWELL, self.shared.tasks.wait()).await;
         }
         self.stop().await;
+    }
+
+    fn ask_to_leave(&self, connection: &Connection, code: CloseCode, spread_ms: u64) {
+        if !matches!(connection.phase(), Phase::Open | Phase::Arriving) {
+            return;
+        }
+        let random = u128::from_le_bytes(self.shared.deps.entropy.bytes16());
+        let reason = format!("reconnect after {} ms", random % u128::from(spread_ms));
+        connection.close(code, &reason, Waiting::Keep);
+    }
+
+    /// Waits until every command that was read has its answer.
+    async fn answer_commands(&self, deadline: tokio::time::Instant) {
+        let mut waiting = true;
+        while waiting && tokio::time::Instant::now() < deadline {
+            waiting = false;
+            self.shared.registry.for_each(|connection| waiting |= connection.has_commands());
+            if waiting {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
     }
 
     async fn stop(&self) {
@@ -134,5 +173,22 @@ impl Realtime {
         if tokio::time::timeout(FAREWELL, self.own.wait()).await.is_err() {
             tracing::warn!("presence was not removed in time; it ends by itself");
         }
+    }
+}
+
+/// Milliseconds over which so many clients are spread.
+fn come_back_within(connections: usize) -> u64 {
+    let ms = connections.saturating_mul(1_000) / COME_BACK_PER_SECOND;
+    u64::try_from(ms).unwrap_or(u64::MAX).clamp(1_000, 30_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_leave_the_longer_they_are_spread_up_to_half_a_minute() {
+        let spans = [0, 10, 5_000, 18_000, 1_000_000].map(come_back_within);
+        assert_eq!(spans, [1_000, 1_000, 5_000, 18_000, 30_000]);
     }
 }

@@ -1,7 +1,7 @@
 //! What every connection, the hub and the sweep hold together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use klatch_domain::InstanceId;
 use klatch_ports::{Offset, Partition};
@@ -14,6 +14,7 @@ use crate::deps::Deps;
 use crate::hub::Message;
 use crate::registry::Registry;
 use crate::stats::Stats;
+use crate::upgrade::Door;
 
 pub(crate) struct Shared {
     pub(crate) deps: Deps,
@@ -25,12 +26,13 @@ pub(crate) struct Shared {
     pub(crate) hub: mpsc::Sender<Message>,
     /// Up to where the hub has delivered, per partition.
     pub(crate) delivered: Vec<AtomicU64>,
+    pub(crate) door: Door,
     /// Resumes that may read the log now.
     pub(crate) resumes: Semaphore,
     /// Every connection's task and those of the role itself.
     pub(crate) tasks: TaskTracker,
-    /// Upgrades are refused from here on.
-    pub(crate) draining: CancellationToken,
+    /// Upgrades are refused and frames are not read any more.
+    leaving: AtomicBool,
     /// The role's own tasks end.
     pub(crate) stop: CancellationToken,
     tick: AtomicU32,
@@ -51,6 +53,7 @@ impl Shared {
         partitions: u16,
     ) -> Self {
         Self {
+            door: Door::new(config.door),
             resumes: Semaphore::new(config.resume.at_once),
             deps,
             config,
@@ -60,10 +63,19 @@ impl Shared {
             hub,
             delivered: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
             tasks: TaskTracker::new(),
-            draining: CancellationToken::new(),
+            leaving: AtomicBool::new(false),
             stop: CancellationToken::new(),
             tick: AtomicU32::new(0),
         }
+    }
+
+    /// The role begins to leave.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// Seconds since the start, as the sweep counts them.

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) public_url: Option<String>,
     /// Origins of other web pages that may use the API.
     pub(crate) allowed_origins: Vec<String>,
+    /// Most WebSocket connections at a time; as many as the limit of open files allows when absent.
+    pub(crate) connections_max: Option<usize>,
     /// Seconds a shutdown may take before it is forced.
     pub(crate) grace_seconds: u64,
     /// Seconds a read waits for its read model.
@@ -43,6 +45,7 @@ impl Default for Server {
             data_dir: PathBuf::from("data"),
             public_url: None,
             allowed_origins: Vec::new(),
+            connections_max: None,
             grace_seconds: 30,
             read_model_wait_seconds: 3,
         }
@@ -117,13 +120,23 @@ pub(crate) struct Realtime {
     pub(crate) queue_kib: usize,
     /// Most bytes of a message from a client, in KiB.
     pub(crate) frame_kib: u32,
+    /// Most connections of one user at a time; 0: no limit.
+    pub(crate) connections_per_user: u32,
+    /// Most connections that may begin in a second; 0: no limit.
+    pub(crate) handshakes_per_second: u32,
     /// Whether clients that offer permessage-deflate get it.
     pub(crate) deflate: bool,
 }
 
 impl Default for Realtime {
     fn default() -> Self {
-        Self { queue_kib: 1024, frame_kib: 64, deflate: true }
+        Self {
+            queue_kib: 1024,
+            frame_kib: 64,
+            connections_per_user: 20,
+            handshakes_per_second: 10_000,
+            deflate: true,
+        }
     }
 }
 
@@ -183,6 +196,9 @@ impl Config {
         }
         if !(16..=1024 * 1024).contains(&self.realtime.queue_kib) {
             return refuse("realtime.queue_kib", "it must be between 16 and 1048576");
+        }
+        if !(1..=3600).contains(&self.server.grace_seconds) {
+            return refuse("server.grace_seconds", "it must be between 1 and 3600");
         }
         if !(1..=60).contains(&self.server.read_model_wait_seconds) {
             return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");

@@ -1,6 +1,7 @@
 //! The HTTP side: the gateway's routes, the WebSocket beside them, health and metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -52,9 +53,24 @@ pub(super) fn router(
 pub(super) fn serve(
     listener: TcpListener,
     router: Router,
+    (process, roles): (&Process, &Roles),
     closing: CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(klatch_gateway::serve(listener, router, ServerLimits::default(), closing))
+    let defaults = ServerLimits::default();
+    let limits = ServerLimits {
+        sockets: process.capacity.sockets,
+        connections: defaults.connections.min(process.capacity.sockets),
+        grace: leaving_time(Duration::from_secs(process.config.server.grace_seconds)),
+        ..defaults
+    };
+    let realtime = roles.realtime.clone();
+    let handed_over = Arc::new(move || realtime.open_connections());
+    tokio::spawn(klatch_gateway::serve(listener, router, limits, handed_over, closing))
+}
+
+/// What connections and requests may take of the time to leave: most of it.
+pub(super) fn leaving_time(grace: Duration) -> Duration {
+    grace.saturating_sub(super::LAST).max(grace / 2)
 }
 
 fn websocket(realtime: Realtime) -> Router {

@@ -1,16 +1,18 @@
 //! From settings to running roles. Each part is built in its own file; this one orders them.
 
 mod adapters;
+mod capacity;
 mod edges;
 mod identity;
 mod roles;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use klatch_domain::{Clock, Entropy, InstanceId};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,8 +22,14 @@ use crate::host::{SystemClock, SystemEntropy};
 use crate::metrics::Sources;
 
 pub(crate) use adapters::Adapters;
+use capacity::Capacity;
 pub(crate) use identity::DemoIssuer;
 pub(crate) use roles::Roles;
+
+/// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`).
+const BACKLOG: u32 = 65_535;
+/// What background work and the log need of the time to leave, at most.
+const LAST: Duration = Duration::from_secs(2);
 
 /// What everything in the process shares.
 #[derive(Clone)]
@@ -30,6 +38,7 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) instance: InstanceId,
+    pub(crate) capacity: Capacity,
     /// Ends the background work.
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -41,7 +50,7 @@ pub(crate) struct Running {
     pub(crate) adapters: Adapters,
     pub(crate) roles: Roles,
     /// Where it listens: the port is a real one even if 0 was asked for.
-    pub(crate) address: std::net::SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Ends the accepting of connections.
     closing: CancellationToken,
     http: tokio::task::JoinHandle<()>,
@@ -51,12 +60,13 @@ pub(crate) struct Running {
 
 /// Starts everything. The address is bound first, so that a port in use costs nothing.
 pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
-    let listener = bind(&config).await?;
+    let listener = bind(&config)?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let process = Process {
         instance: InstanceId::fresh(&*clock, &*entropy),
+        capacity: Capacity::of_process(config.server.connections_max)?,
         config: Arc::new(config),
         clock,
         entropy,
@@ -79,18 +89,27 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let closing = CancellationToken::new();
     let sources = Sources::new(&process, &adapters, &roles);
     let router = edges::router(&process, &adapters, &roles, sources);
-    let http = edges::serve(listener, router, closing.clone());
+    let http = edges::serve(listener, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }
 
-async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.server.listen;
-    TcpListener::bind(address).await.with_context(|| {
+    listen(address).with_context(|| {
         format!(
             "cannot listen on {address}: if another server has the port, stop it or choose \
              another with --listen"
         )
     })
+}
+
+/// The queue of connections that wait to be accepted is as long as the kernel lets it be: a
+/// connection that finds no place there tries again a second later.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Running {
@@ -110,16 +129,17 @@ impl Running {
         }
     }
 
-    /// Stops in order: no new connections, clients told to leave, background work ended, the log
-    /// closed. Takes at most about `grace`.
+    /// Stops in order: no new connections, clients told to leave and requests answered at the same
+    /// time, background work ended, the log closed. Takes at most about `grace`.
     pub(crate) async fn stop(self, grace: Duration) {
         self.closing.cancel();
-        self.roles.realtime.drain(klatch_realtime::Leaving::Restart, grace).await;
+        let most = edges::leaving_time(grace);
+        let drained = self.roles.realtime.drain(klatch_realtime::Leaving::Drain, most);
         // Ends when the last request was answered, or when its own limit has passed.
-        let _ = tokio::time::timeout(grace, self.http).await;
+        let ((), _) = tokio::join!(drained, tokio::time::timeout(grace, self.http));
         self.process.stop.cancel();
         self.process.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.process.tasks.wait()).await;
+        let _ = tokio::time::timeout(LAST, self.process.tasks.wait()).await;
         let log = self.adapters.log;
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }

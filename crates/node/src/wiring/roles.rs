@@ -15,7 +15,7 @@ use klatch_pump::{
     Reactor,
 };
 use klatch_query::{Directory, Query, QueryConfig};
-use klatch_realtime::{Realtime, RealtimeConfig};
+use klatch_realtime::{DoorLimits, Realtime, RealtimeConfig};
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::sync::watch;
 
@@ -281,6 +281,12 @@ async fn start_realtime(
         outbox_bytes_max: settings.queue_kib * 1024,
         deflate: settings.deflate,
         allowed_origins: process.config.server.allowed_origins.clone(),
+        door: DoorLimits {
+            connections: process.capacity.connections,
+            connections_per_user: settings.connections_per_user,
+            handshakes_per_second: settings.handshakes_per_second,
+            ..DoorLimits::default()
+        },
         ..RealtimeConfig::default()
     };
     config.frames.message_bytes = settings.frame_kib * 1024;

@@ -35,6 +35,16 @@ impl Hostile {
     /// # Errors
     /// The upgrade was refused.
     pub async fn upgraded(address: SocketAddr, token: &str) -> Result<Self> {
+        let (this, head) = Self::knock(address, token).await?;
+        ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Ok(this)
+    }
+
+    /// Asks for a WebSocket; gives the head of the answer, whatever it is.
+    ///
+    /// # Errors
+    /// Nobody listens, or nobody answers.
+    pub async fn knock(address: SocketAddr, token: &str) -> Result<(Self, String)> {
         let mut this = Self::connect(address).await?;
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -43,8 +53,7 @@ impl Hostile {
         );
         this.send(request.as_bytes()).await?;
         let head = this.head().await?;
-        ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Ok(this)
+        Ok((this, head))
     }
 
     /// Sends bytes. A server that has hung up is no error here: what it said is still to be read.

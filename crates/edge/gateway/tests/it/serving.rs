@@ -1,6 +1,8 @@
 //! The server loop: slow clients, panics, upgrades, the end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -52,6 +54,7 @@ fn quick() -> Setup {
     Setup {
         limits: ServerLimits {
             connections: 4,
+            sockets: 1_000,
             header_timeout: Duration::from_millis(200),
             grace: Duration::from_millis(500),
         },
@@ -81,6 +84,18 @@ async fn more_silent_clients_than_there_are_slots_hold_nobody_up_for_long() {
     }
     let call = Call::new(world.address, "GET", "/healthz").send();
     timeout(Duration::from_secs(5), call).await.unwrap().ok(200);
+}
+
+#[tokio::test]
+async fn a_process_whose_sockets_are_taken_accepts_none_until_others_have_gone() {
+    let limits = ServerLimits { sockets: 3, ..quick().limits };
+    let handed_over = Arc::new(AtomicUsize::new(3));
+    let setup = Setup { limits, handed_over: Arc::clone(&handed_over), ..quick() };
+    let world = World::with(setup).await;
+    let mut waiting = tokio::spawn(Call::new(world.address, "GET", "/healthz").send());
+    assert!(timeout(Duration::from_millis(200), &mut waiting).await.is_err());
+    handed_over.store(1, Ordering::Relaxed);
+    timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap().ok(200);
 }
 
 #[tokio::test]

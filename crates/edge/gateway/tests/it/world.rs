@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -61,6 +62,8 @@ pub(crate) struct Setup {
     pub(crate) limits: ServerLimits,
     pub(crate) routes: Option<Router>,
     pub(crate) not_ready: Option<String>,
+    /// Sockets that were handed over by upgrades.
+    pub(crate) handed_over: Arc<AtomicUsize>,
     /// How long reads wait for a position, if not as long as usual.
     pub(crate) patience: Option<Duration>,
 }
@@ -177,7 +180,7 @@ impl World {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
-        let Setup { config, limits, routes, not_ready, patience } = setup;
+        let Setup { config, limits, routes, not_ready, handed_over, patience } = setup;
         let engines = Engines::new();
         let stop = CancellationToken::new();
         let auth = Arc::new(engines.auth());
@@ -214,7 +217,9 @@ impl World {
         let router = klatch_gateway::router(services, config, hooks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(klatch_gateway::serve(listener, router, limits, stop.clone()));
+        let elsewhere = Arc::new(move || handed_over.load(Ordering::Relaxed));
+        let serving = klatch_gateway::serve(listener, router, limits, elsewhere, stop.clone());
+        let server = tokio::spawn(serving);
         let clock = engines.clock.clone();
         let (stop, guard) = (stop.clone(), stop.drop_guard());
         Self { address, clock, auth, stop, server, writers, _stop: guard }

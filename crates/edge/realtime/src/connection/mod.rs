@@ -61,6 +61,12 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.door.give_back(self.user);
+    }
+}
+
 /// What becomes of that which waits when a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
@@ -104,13 +110,14 @@ impl Connection {
 
     /// Compression was agreed on, with a look-back of so many bits at most: one message is
     /// compressed for all, so a narrow window gets only those that fit into it as a whole.
-    pub(crate) fn with_deflate(self, window_bits: Option<u8>) -> Self {
+    pub(crate) fn with_deflate(mut self, window_bits: Option<u8>) -> Self {
         let packed_bytes_max = match window_bits {
             None => 0,
             Some(bits @ 0..=14) => 1 << bits,
             Some(15..) => u32::MAX,
         };
-        Self { packed_bytes_max, ..self }
+        self.packed_bytes_max = packed_bytes_max;
+        self
     }
 
     /// Whether compression was agreed on.
@@ -305,6 +312,11 @@ impl Connection {
         if left <= few && self.saturated.swap(false, Ordering::AcqRel) {
             self.waker.wake();
         }
+    }
+
+    /// Whether commands wait for their answer.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
     }
 
     fn is_saturated(&self) -> bool {

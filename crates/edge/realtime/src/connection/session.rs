@@ -81,7 +81,8 @@ impl Session {
         } else {
             // Whatever else the client says waits its turn: order is kept.
             ready!(self.talk.poll_pending(cx));
-            if connection.is_saturated() || connection.phase() == Phase::Arriving {
+            let waits = connection.is_saturated() || connection.shared.is_leaving();
+            if waits || connection.phase() == Phase::Arriving {
                 return Poll::Pending;
             }
         }

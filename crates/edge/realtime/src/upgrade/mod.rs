@@ -1,5 +1,6 @@
 //! From an HTTP request to a connection: the handshake, the token, the take-over of the socket.
 
+mod door;
 mod handshake;
 mod offer;
 mod take_over;
@@ -15,6 +16,7 @@ use klatch_protocol::problem::{Code, Problem};
 use klatch_protocol::ws::client::RESUME_POSITIONS_MAX;
 
 use crate::state::Shared;
+pub(crate) use door::Door;
 
 /// Answers an upgrade request.
 pub(crate) async fn answer<B>(
@@ -28,17 +30,22 @@ pub(crate) async fn answer<B>(
     let checked = async {
         let handshake = handshake::check(&parts, shared.config.deflate)?;
         let resume_from = positions(parts.uri.query().unwrap_or_default())?;
-        if shared.draining.is_cancelled() || shared.stop.is_cancelled() {
-            return Err(Problem::new(Code::Unavailable).detail("the server is leaving"));
+        if shared.is_leaving() || shared.stop.is_cancelled() {
+            let detail = "the server is leaving";
+            return Err(door::later(Code::Unavailable, detail, &*shared.deps.entropy));
         }
         let token = token::find(&parts.headers, &shared.config.allowed_origins)?;
-        let verified = shared.deps.tokens.verify(token).await;
-        Ok((handshake, verified.map_err(Problem::from)?, resume_from))
+        let turn = shared.door.turn(&*shared.deps.entropy).await?;
+        let identity = shared.deps.tokens.verify(token).await.map_err(Problem::from)?;
+        drop(turn);
+        let seat = Door::seat(shared, identity.actor.user)?;
+        Ok((handshake, identity, resume_from, seat))
     };
     match checked.await {
-        Ok((handshake, identity, resume_from)) => {
+        Ok((handshake, identity, resume_from, seat)) => {
             let deflate = handshake.deflate;
-            let newcomer = take_over::Upgrading { on_upgrade, identity, resume_from, deflate };
+            let newcomer =
+                take_over::Upgrading { on_upgrade, identity, resume_from, deflate, seat };
             shared.tasks.spawn(take_over::welcome(Arc::clone(shared), newcomer));
             shared.stats.upgrade(true);
             handshake.accept()

@@ -18,6 +18,7 @@ use crate::connection::{Connection, Session, Stream};
 use crate::deps::Deps;
 use crate::hub::{Message, Newcomer};
 use crate::state::Shared;
+use crate::upgrade::door::Seat;
 
 /// How long the HTTP server may take to hand the socket over.
 const UPGRADE_WAIT: Duration = Duration::from_secs(10);
@@ -30,11 +31,12 @@ pub(super) struct Upgrading {
     pub(super) identity: Identity,
     pub(super) resume_from: Option<Vec<Position>>,
     pub(super) deflate: Option<Deflate>,
+    pub(super) seat: Seat,
 }
 
 /// Waits for the socket and starts the connection's own, much smaller task.
 pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
-    let Upgrading { on_upgrade, identity, resume_from, deflate } = upgrading;
+    let Upgrading { on_upgrade, identity, resume_from, deflate, seat } = upgrading;
     let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_WAIT, on_upgrade).await else {
         tracing::debug!("the peer went away during the upgrade");
         return;
@@ -44,6 +46,8 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
         return;
     };
     set_options(&tcp, &shared);
+    // What follows reads stores: not for all at once.
+    let turn = shared.door.turn_inside().await;
     let user = identity.actor.user;
     let (profile, number) = known(&shared.deps, user).await.unwrap_or_else(|error| {
         tracing::warn!(%error, user.id = %user, "who connects is not known yet");
@@ -54,10 +58,13 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
     let heartbeat_ms = heartbeat(&shared);
     let connection = Connection::new(id, stream, identity, heartbeat_ms, Arc::clone(&shared))
         .with_deflate(deflate.map(|deflate| deflate.window_bits));
+    // Given back when the connection is dropped, and with it the socket.
+    seat.pass_on();
     let connection = Arc::new(connection);
     shared.registry.add(Arc::clone(&connection));
     let newcomer = Newcomer { connection: Arc::clone(&connection), profile, number };
     let session = Session::new(Arc::clone(&connection), early.to_vec(), resume_from);
+    drop(turn);
     shared.tasks.spawn(connection_task(session, connection, Box::new(newcomer)));
 }
 

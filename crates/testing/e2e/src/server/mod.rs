@@ -37,6 +37,8 @@ pub struct Settings {
     pub flags: Vec<String>,
     /// The data directory, when it is not to be a fresh one.
     pub data_dir: Option<PathBuf>,
+    /// How many files the process may open, when fewer than the tests may.
+    pub files: Option<u64>,
 }
 
 impl Settings {
@@ -133,7 +135,9 @@ impl Server {
         ];
         variables.extend(self.settings.variables.iter().cloned());
         self.process = None;
-        self.process = Some(Process::start(&argv, &variables, self.root.path(), &self.log())?);
+        let files = self.settings.files;
+        let (directory, log) = (self.root.path(), self.log());
+        self.process = Some(Process::start(&argv, &variables, files, directory, &log)?);
         Ok(())
     }
 
@@ -148,10 +152,17 @@ impl Server {
     /// It runs no more, or did not end within `most`.
     pub async fn terminate(&mut self, most: Duration) -> Result<(Exit, Duration)> {
         let begun = Instant::now();
-        let process = self.process.as_mut().context("the server is not running")?;
-        process.terminate()?;
+        self.ask_to_leave()?;
         let exit = self.wait_ended(most).await?;
         Ok((exit, begun.elapsed()))
+    }
+
+    /// Asks the process to leave with SIGTERM and waits for nothing.
+    ///
+    /// # Errors
+    /// It runs no more.
+    pub fn ask_to_leave(&self) -> Result<()> {
+        self.process.as_ref().context("the server is not running")?.terminate()
     }
 
     /// Waits until the process has ended by itself.

@@ -44,17 +44,25 @@ impl From<ExitStatus> for Exit {
 }
 
 impl Process {
-    /// Starts the binary in `directory` with these variables and no others of ours; its output is
-    /// appended to `log`.
+    /// Starts the binary in `directory` with these variables and no others of ours, and with no
+    /// more than `files` open files if that is given; its output is appended to `log`.
     pub(super) fn start(
         argv: &[OsString],
         variables: &[(String, String)],
+        files: Option<u64>,
         directory: &Path,
         log: &Path,
     ) -> Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let binary = super::binary()?;
-        let mut command = command(&binary, variables);
+        let mut command = match files {
+            None => command(&binary, variables),
+            Some(files) => {
+                let mut shell = command(Path::new("/bin/sh"), variables);
+                shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(&binary);
+                shell
+            }
+        };
         command.args(argv).current_dir(directory).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
         Ok(Self { child })
@@ -71,9 +79,17 @@ impl Process {
     }
 
     /// Asks it to leave.
-    pub(super) fn terminate(&mut self) -> Result<()> {
+    pub(super) fn terminate(&self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.context("no process id")?, Signal::TERM).context("sending SIGTERM")
+    }
+
+    /// Files that it has open.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn open_files(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// Resident memory in bytes.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use klatch_e2e::hostile::Hostile;
 use klatch_e2e::rest::Rest;
 use klatch_e2e::server::{Exit, Server, Settings, quiet};
 use klatch_e2e::socket::{self, Incoming};
@@ -99,7 +100,7 @@ async fn a_server_told_to_leave_under_load_loses_no_acknowledged_send_and_exits_
     }
     for socket in sockets {
         let code = socket.await.unwrap();
-        assert!(matches!(code, Some(1001 | 1012 | 4012)), "{code:?}");
+        assert_eq!(code, Some(4012));
     }
     let mut acknowledged = HashSet::new();
     while let Some(id) = all.recv().await {
@@ -121,6 +122,73 @@ async fn a_server_told_to_leave_under_load_loses_no_acknowledged_send_and_exits_
     }
     let lost: Vec<_> = acknowledged.difference(&found).collect();
     assert!(lost.is_empty(), "{} acknowledged sends are gone: {lost:?}", lost.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_a_leaving_server_are_told_different_times_to_come_back() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::start(Settings::default()).await.unwrap();
+    let mut receivers = Vec::new();
+    for n in 0..30 {
+        let token = token::of(&format!("user{n}"));
+        let (sender, mut receiver) = socket::connect(server.address(), &token, "").await.unwrap();
+        receiver.next_of("hello", SOON).await.unwrap();
+        receivers.push((sender, receiver));
+    }
+    server.ask_to_leave().unwrap();
+    let mut delays = HashSet::new();
+    for (_sender, receiver) in &mut receivers {
+        let Incoming::Closed(code, reason) = receiver.next().await else { panic!("no close") };
+        assert_eq!(code, 4012);
+        let ms = reason.strip_prefix("reconnect after ").and_then(|rest| rest.strip_suffix(" ms"));
+        let ms: u64 = ms.unwrap_or_else(|| panic!("{reason}")).parse().unwrap();
+        assert!(ms < 1_000, "so few need no more than a second: {ms}");
+        delays.insert(ms);
+    }
+    assert!(delays.len() > 20, "{delays:?}");
+    drop(receivers);
+    assert_eq!(server.wait_ended(SOON).await.unwrap(), Exit::Code(0));
+}
+
+/// A request whose body never comes to its end, and a connection that never answers a close.
+async fn hold_up(server: &Server) -> (Hostile, Hostile) {
+    let admin = server.register_admin().await.unwrap();
+    let token = admin.token().unwrap();
+    let mut import = Hostile::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST /api/v1/admin/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n{{"
+    );
+    import.send(head.as_bytes()).await.unwrap();
+    let deaf = Hostile::upgraded(server.address(), &token::of("deaf")).await.unwrap();
+    (import, deaf)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_held_up_leaves_at_the_end_of_its_grace_all_the_same() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let settings = Settings::default().with("KLATCH_SERVER__GRACE_SECONDS", "4");
+    let mut server = Server::start(settings).await.unwrap();
+    let held = hold_up(&server).await;
+    let (exit, took) = server.terminate(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(exit, Exit::Code(0), "{}", server.log_tail());
+    assert!((Duration::from_secs(1)..Duration::from_secs(8)).contains(&took), "{took:?}");
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_server_that_is_held_up_at_once() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::start(Settings::default()).await.unwrap();
+    let held = hold_up(&server).await;
+    server.ask_to_leave().unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(server.is_running(), "it waits for what is under way");
+    let (exit, took) = server.terminate(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(exit, Exit::Code(1), "{}", server.log_tail());
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    drop(held);
+    server.begin().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

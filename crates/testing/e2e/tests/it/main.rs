@@ -3,6 +3,7 @@
 
 mod bench;
 mod conversation;
+mod door;
 mod frames;
 mod kills;
 mod leaving;
