@@ -29,6 +29,16 @@ mod messages {
     });
 }
 
+mod activity {
+    use std::sync::Arc;
+
+    klatch_conformance::activity_tests!({
+        let dir = super::directory();
+        let store = Arc::into_inner(super::open(&dir).messages).expect("the only one");
+        (store, dir)
+    });
+}
+
 mod metadata {
     use std::sync::Arc;
 

@@ -1,12 +1,16 @@
 //! The message store as ordered maps: the oracle other adapters are compared with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use klatch_domain::{Message, RoomId, Seq};
+use klatch_domain::room::RoomHead;
+use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
+use klatch_ports::activity::{ActivityPlace, ActivityReader, ChangedRoom, Span, Spans};
 use klatch_ports::messages::{
-    Applied, MessageCommit, MessageReader, MessageWriter, Range, StoredHead,
+    Applied, MessageCommit, MessageReader, MessageWriter, Range, StayChange, StoredHead,
 };
 use klatch_ports::{Offset, Partition, PortResult};
 use parking_lot::Mutex;
@@ -26,6 +30,10 @@ struct Rows {
     messages: BTreeMap<(RoomId, Seq), Message>,
     heads: HashMap<RoomId, StoredHead>,
     externals: HashMap<u128, (RoomId, Seq)>,
+    events: BTreeMap<(Partition, Offset), RoomId>,
+    partitions: HashMap<RoomId, Partition>,
+    joined: BTreeSet<(UserId, RoomId)>,
+    left: BTreeMap<(UserId, Partition, Offset), RoomId>,
 }
 
 impl MessageStore {
@@ -96,6 +104,84 @@ impl MessageReader for MessageStore {
     }
 }
 
+impl Rows {
+    fn rooms_of(&self, user: UserId) -> impl Iterator<Item = (RoomId, StoredHead)> {
+        let (first, last) = (RoomId::from_bits(0), RoomId::from_bits(u128::MAX));
+        let rooms = self.joined.range((user, first)..=(user, last)).map(|(_, room)| *room);
+        rooms.filter_map(|room| Some((room, *self.heads.get(&room)?)))
+    }
+
+    fn changed(&self, user: UserId, partition: Partition, after: Offset) -> Vec<ChangedRoom> {
+        let here = |room: &RoomId| self.partitions.get(room) == Some(&partition);
+        let joined = self.rooms_of(user).filter(|(room, head)| here(room) && head.offset > after);
+        let mut found: HashMap<RoomId, ChangedRoom> = HashMap::new();
+        let later = Offset(after.0.saturating_add(1));
+        let left = (user, partition, later)..=(user, partition, Offset(u64::MAX));
+        for ((_, _, left), room) in self.left.range(left) {
+            let Some(head) = self.heads.get(room).copied() else { continue };
+            found.insert(*room, ChangedRoom { room: *room, head, left: Some(*left) });
+        }
+        found.extend(joined.map(|(room, head)| (room, ChangedRoom { room, head, left: None })));
+        let mut found: Vec<_> = found.into_values().collect();
+        found.sort_unstable_by_key(|changed| Reverse(changed.head.offset));
+        found
+    }
+}
+
+#[async_trait]
+impl ActivityReader for MessageStore {
+    async fn changed(
+        &self,
+        user: UserId,
+        partition: Partition,
+        after: Offset,
+        limit: usize,
+    ) -> PortResult<Option<Vec<ChangedRoom>>> {
+        let changed = self.rows.lock().changed(user, partition, after);
+        Ok((changed.len() <= limit).then_some(changed))
+    }
+
+    async fn spans(
+        &self,
+        user: UserId,
+        partition: Partition,
+        (after, to): (Offset, Offset),
+        limit: usize,
+    ) -> PortResult<Spans> {
+        let rows = self.rows.lock();
+        let changed = rows.changed(user, partition, after);
+        let rooms: BTreeSet<_> = changed.into_iter().map(|changed| changed.room).collect();
+        let from = Bound::Excluded((partition, after));
+        let events = rows.events.range((from, Bound::Included((partition, to.max(after)))));
+        let events = events.rev().filter(|(_, room)| rooms.contains(room));
+        let mut spans: Vec<_> = events
+            .map(|((_, through), _)| Span { after: Offset(through.0 - 1), through: *through })
+            .take(limit.saturating_add(1))
+            .collect();
+        let cut = spans.len() > limit;
+        spans.truncate(limit);
+        Ok(Spans { spans, cut })
+    }
+
+    async fn latest(
+        &self,
+        user: UserId,
+        after: Option<ActivityPlace>,
+        limit: usize,
+    ) -> PortResult<Vec<(RoomId, RoomHead)>> {
+        let rank = |room: RoomId, at: Timestamp| (Reverse(at), room);
+        let after = after.map(|(at, room)| rank(room, at));
+        let rows = self.rows.lock();
+        let rooms = rows.rooms_of(user).map(|(room, stored)| (room, stored.head));
+        let mut rooms: Vec<_> = rooms
+            .filter(|(room, head)| after.is_none_or(|after| rank(*room, head.active_at) > after))
+            .collect();
+        rooms.sort_unstable_by_key(|(room, head)| rank(*room, head.active_at));
+        rooms.truncate(limit);
+        Ok(rooms)
+    }
+}
+
 #[async_trait]
 impl MessageWriter for MessageStore {
     async fn load(&self, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
@@ -116,6 +202,18 @@ impl MessageWriter for MessageStore {
         rows.heads.extend(commit.heads);
         let externals = commit.externals.into_iter().map(|(hash, room, seq)| (hash, (room, seq)));
         rows.externals.extend(externals);
+        for (offset, room) in commit.events {
+            rows.events.insert((commit.partition, offset), room);
+            rows.partitions.insert(room, commit.partition);
+        }
+        for StayChange { room, user, offset, inside } in commit.stays {
+            if inside {
+                rows.joined.insert((user, room));
+            } else {
+                rows.joined.remove(&(user, room));
+                rows.left.insert((user, commit.partition, offset), room);
+            }
+        }
         rows.committed.insert(commit.partition, commit.applied);
         self.progress.set(commit.partition, commit.applied);
         Ok(())

@@ -4,6 +4,7 @@ mod messages {
     use klatch_memory::messages::MessageStore;
 
     klatch_conformance::message_store_tests!((MessageStore::new(), ()));
+    klatch_conformance::activity_tests!((MessageStore::new(), ()));
 }
 
 mod metadata {

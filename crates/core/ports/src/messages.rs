@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use klatch_domain::room::RoomHead;
-use klatch_domain::{Message, RoomId, Seq};
+use klatch_domain::{Message, RoomId, Seq, UserId};
 
 use crate::error::PortResult;
 use crate::position::{Epoch, Offset, Partition};
@@ -72,6 +72,19 @@ pub trait MessageReader: Send + Sync {
     async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>>;
 }
 
+/// A user came into a room, or went out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StayChange {
+    /// Which room.
+    pub room: RoomId,
+    /// Who.
+    pub user: UserId,
+    /// Where the event lies.
+    pub offset: Offset,
+    /// Whether they are in it after the event.
+    pub inside: bool,
+}
+
 /// Rows to commit together.
 #[derive(Clone, Debug, Default)]
 pub struct MessageCommit {
@@ -86,6 +99,11 @@ pub struct MessageCommit {
     pub heads: Vec<(RoomId, StoredHead)>,
     /// New external ids.
     pub externals: Vec<(u128, RoomId, Seq)>,
+    /// Every timeline event that the commit brings in, in log order, for
+    /// [`crate::activity::ActivityReader`]. The rooms' ends are among `heads`.
+    pub events: Vec<(Offset, RoomId)>,
+    /// Who came and went by them, in log order.
+    pub stays: Vec<StayChange>,
 }
 
 /// Writes history. Held by the message-writer alone.

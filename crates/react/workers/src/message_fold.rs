@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use klatch_domain::event::{Change, TimelineEvent};
 use klatch_domain::{Event, Message, MessageId, RoomId, Seq};
-use klatch_ports::messages::StoredHead;
+use klatch_ports::Offset;
+use klatch_ports::messages::{StayChange, StoredHead};
 use klatch_pump::ApplyError;
 
 use crate::decode::Located;
@@ -23,6 +24,8 @@ pub(crate) struct MessageRows {
     pub(crate) messages: Rows<(RoomId, Seq), Message>,
     pub(crate) heads: Rows<RoomId, StoredHead>,
     pub(crate) externals: Vec<(u128, RoomId, Seq)>,
+    pub(crate) events: Vec<(Offset, RoomId)>,
+    pub(crate) stays: Vec<StayChange>,
 }
 
 /// What `events` change beyond what they bring themselves. A batch of nothing but messages needs
@@ -81,6 +84,8 @@ pub(crate) fn fold(mut rows: MessageRows, events: &[Located]) -> Result<MessageR
             return Err(located.refuse("an event about a user in the stream of messages"));
         };
         rows.take_in_message(event).map_err(|reason| located.refuse(reason))?;
+        rows.events.push((located.offset, event.room));
+        rows.take_in_stays(event, located.offset);
         let head = rows.heads.get(&event.room).copied().unwrap_or_default();
         if event.seq > head.head.seq {
             let head = StoredHead { head: head.head.after(event), offset: located.offset };
@@ -114,6 +119,27 @@ impl MessageRows {
             | Change::MemberJoined { .. }
             | Change::MemberLeft { .. }
             | Change::MemberRoleChanged { .. } => Ok(()),
+        }
+    }
+
+    fn take_in_stays(&mut self, event: &TimelineEvent, offset: Offset) {
+        let room = event.room;
+        let mut change = |user, inside| {
+            self.stays.push(StayChange { room, user, offset, inside });
+        };
+        match &event.change {
+            Change::RoomCreated(created) => {
+                created.members.iter().for_each(|(user, _)| change(*user, true));
+            }
+            Change::MemberJoined { user, .. } => change(*user, true),
+            Change::MemberLeft { user } => change(*user, false),
+            Change::MessageSent(_)
+            | Change::MessageEdited { .. }
+            | Change::MessageDeleted { .. }
+            | Change::RoomUpdated { .. }
+            | Change::RoomArchived { .. }
+            | Change::RoomDeleted
+            | Change::MemberRoleChanged { .. } => {}
         }
     }
 

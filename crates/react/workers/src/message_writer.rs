@@ -42,7 +42,7 @@ impl MessageWriterProjector {
         Ok(MessageRows {
             messages: Rows::loaded(try_join_all(messages).await?),
             heads: Rows::loaded(try_join_all(heads).await?),
-            externals: Vec::new(),
+            ..MessageRows::default()
         })
     }
 }
@@ -75,6 +75,8 @@ impl Projector for MessageWriterProjector {
             messages: rows.messages.into_changed().map(|(_, message)| message).collect(),
             heads: rows.heads.into_changed().collect(),
             externals: rows.externals,
+            events: rows.events,
+            stays: rows.stays,
         };
         Ok(self.writer.commit(commit).await?)
     }

@@ -9,6 +9,7 @@
 )]
 
 pub mod accounts;
+pub mod activity;
 pub mod bus;
 pub mod key_index;
 pub mod keys;

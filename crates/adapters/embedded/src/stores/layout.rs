@@ -2,7 +2,7 @@
 //! as they do. A first byte once used never changes its meaning.
 
 use klatch_domain::{RoomId, Seq, UserId};
-use klatch_ports::{Partition, PortResult};
+use klatch_ports::{Offset, Partition, PortResult};
 
 use crate::engine::corrupt;
 
@@ -17,6 +17,21 @@ pub(super) const OTHER: u8 = 3;
 pub(super) const HEAD: u8 = 4;
 /// External id → room, seq.
 pub(super) const MESSAGE_EXTERNAL: u8 = 5;
+
+/// Room → its number, for compressed sets.
+pub(super) const ROOM_NUMBER: u8 = 6;
+/// Number → room and its partition.
+pub(super) const NUMBERED: u8 = 7;
+/// → the number the next room gets.
+pub(super) const NEXT_ROOM: u8 = 8;
+/// User, upper half of numbers → set of rooms they are in.
+pub(super) const JOINED: u8 = 9;
+/// User, partition, offset → the room they went out of there.
+pub(super) const LEFT: u8 = 10;
+/// Partition, level, block of the log → set of rooms that spoke in it.
+pub(super) const SPOKE: u8 = 11;
+/// → nothing; there from the first commit on that kept the rows of kinds 6 to 11.
+pub(super) const ACTIVITY: u8 = 12;
 
 /// User → user.
 pub(super) const USER: u8 = 16;
@@ -73,6 +88,42 @@ pub(super) fn message(kind: u8, room: RoomId, seq: Seq) -> [u8; 25] {
     key
 }
 
+pub(super) fn numbered(number: u32) -> [u8; 5] {
+    let mut key = [NUMBERED; 5];
+    write(&mut key, 1, &number.to_be_bytes());
+    key
+}
+
+/// Key of the numbers of a user's rooms whose upper half is `upper`.
+pub(super) fn joined(user: UserId, upper: u16) -> [u8; 19] {
+    let mut key = [JOINED; 19];
+    write(&mut key, 1, &user.to_bytes());
+    write(&mut key, 17, &upper.to_be_bytes());
+    key
+}
+
+pub(super) fn left(user: UserId, partition: Partition, offset: Offset) -> [u8; 27] {
+    let mut key = [LEFT; 27];
+    write(&mut key, 1, &user.to_bytes());
+    write(&mut key, 17, &partition.0.to_be_bytes());
+    write(&mut key, 19, &offset.0.to_be_bytes());
+    key
+}
+
+pub(super) fn spoke(partition: Partition, level: u8, block: u64) -> [u8; 12] {
+    let mut key = [SPOKE; 12];
+    write(&mut key, 1, &partition.0.to_be_bytes());
+    write(&mut key, 3, &[level]);
+    write(&mut key, 4, &block.to_be_bytes());
+    key
+}
+
+/// The number at the end of a key.
+pub(super) fn last_number(key: &[u8]) -> PortResult<u64> {
+    let number = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+    number.ok_or_else(|| corrupt("reading a key", format!("key {key:02x?}")))
+}
+
 fn write(key: &mut [u8], at: usize, bytes: &[u8]) {
     for (to, from) in key.iter_mut().skip(at).zip(bytes) {
         *to = *from;
@@ -97,6 +148,5 @@ pub(super) fn last_room(key: &[u8]) -> PortResult<RoomId> {
 
 /// The seq at the end of a message's key.
 pub(super) fn last_seq(key: &[u8]) -> PortResult<Seq> {
-    let seq = key.last_chunk::<8>().map(|bytes| Seq(u64::from_be_bytes(*bytes)));
-    seq.ok_or_else(|| corrupt("reading a key", format!("key {key:02x?}")))
+    last_number(key).map(Seq)
 }

@@ -4,26 +4,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use klatch_domain::{Message, RoomId, Seq};
+use klatch_domain::room::RoomHead;
+use klatch_domain::{Message, RoomId, Seq, UserId};
+use klatch_ports::activity::{ActivityPlace, ActivityReader, ChangedRoom, Spans};
 use klatch_ports::messages::{
     Applied, MessageCommit, MessageReader, MessageWriter, Range, StoredHead,
 };
 use klatch_ports::{Offset, Partition, PortResult};
+use parking_lot::Mutex;
 
+use super::activity_write::Memory;
 use super::layout::{HEAD, MAIN, MESSAGE_EXTERNAL, OTHER};
 use super::staged::Staged;
-use super::{Rows, View, layout, row};
+use super::{Rows, View, activity, activity_write, layout, row};
 use crate::engine::{blocking, corrupt};
 
 /// Message history and room heads on disk.
 #[derive(Debug)]
 pub struct MessageStore {
-    rows: Arc<Rows>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rows: Rows,
+    memory: Mutex<Memory>,
 }
 
 impl MessageStore {
-    pub(super) fn new(rows: Rows) -> Self {
-        Self { rows: Arc::new(rows) }
+    /// Rows of a build that kept no sets are forgotten: the owner replays the log.
+    pub(super) fn new(rows: Rows) -> PortResult<Self> {
+        let old = {
+            let view = rows.view();
+            view.prefix(&[layout::POSITION]).next().is_some() && !view.has(&[layout::ACTIVITY])?
+        };
+        if old {
+            tracing::warn!("messages were stored by an older build: they are read from the log");
+            rows.wipe()?;
+        }
+        Ok(Self { inner: Arc::new(Inner { rows, memory: Mutex::default() }) })
+    }
+
+    fn view(&self) -> View {
+        self.inner.rows.view()
     }
 
     /// Forgets everything, positions included, for a rebuild. Durable when it returns; after a
@@ -32,8 +55,13 @@ impl MessageStore {
     /// # Errors
     /// When the disk refuses.
     pub async fn wipe(&self) -> PortResult<()> {
-        let rows = Arc::clone(&self.rows);
-        blocking("wiping messages", move || rows.wipe()).await
+        let inner = Arc::clone(&self.inner);
+        blocking("wiping messages", move || {
+            let mut memory = inner.memory.lock();
+            *memory = Memory::default();
+            inner.rows.wipe()
+        })
+        .await
     }
 }
 
@@ -46,7 +74,7 @@ fn message(view: &View, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
     Ok(None)
 }
 
-fn head(view: &View, room: RoomId) -> PortResult<Option<StoredHead>> {
+pub(super) fn head(view: &View, room: RoomId) -> PortResult<Option<StoredHead>> {
     let bytes = view.get(&layout::one(HEAD, room.bits()))?;
     bytes.map(|bytes| row::decode_head(&bytes)).transpose()
 }
@@ -73,7 +101,7 @@ fn history(view: &View, room: RoomId, range: Range, limit: usize) -> PortResult<
 #[async_trait]
 impl MessageReader for MessageStore {
     async fn applied(&self, partition: Partition) -> PortResult<Applied> {
-        Ok(self.rows.progress.get(partition))
+        Ok(self.inner.rows.progress.get(partition))
     }
 
     async fn wait_applied(
@@ -82,28 +110,28 @@ impl MessageReader for MessageStore {
         offset: Offset,
         most: Duration,
     ) -> PortResult<bool> {
-        Ok(self.rows.progress.wait(partition, offset, most).await)
+        Ok(self.inner.rows.progress.wait(partition, offset, most).await)
     }
 
     async fn history(&self, room: RoomId, range: Range, limit: usize) -> PortResult<Vec<Message>> {
-        history(&self.rows.view(), room, range, limit)
+        history(&self.view(), room, range, limit)
     }
 
     async fn message(&self, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {
-        message(&self.rows.view(), room, seq)
+        message(&self.view(), room, seq)
     }
 
     async fn head(&self, room: RoomId) -> PortResult<Option<StoredHead>> {
-        head(&self.rows.view(), room)
+        head(&self.view(), room)
     }
 
     async fn heads(&self, rooms: &[RoomId]) -> PortResult<Vec<Option<StoredHead>>> {
-        let view = self.rows.view();
+        let view = self.view();
         rooms.iter().map(|room| head(&view, *room)).collect()
     }
 
     async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>> {
-        let view = self.rows.view();
+        let view = self.view();
         let Some(bytes) = view.get(&layout::one(MESSAGE_EXTERNAL, external))? else {
             return Ok(None);
         };
@@ -111,6 +139,38 @@ impl MessageReader for MessageStore {
         let room = bytes.first_chunk::<16>().ok_or_else(wrong)?;
         let room = RoomId::from_bits(u128::from_be_bytes(*room));
         Ok(Some((room, layout::last_seq(&bytes)?)))
+    }
+}
+
+#[async_trait]
+impl ActivityReader for MessageStore {
+    async fn changed(
+        &self,
+        user: UserId,
+        partition: Partition,
+        after: Offset,
+        limit: usize,
+    ) -> PortResult<Option<Vec<ChangedRoom>>> {
+        activity::changed(&self.view(), user, partition, after, limit)
+    }
+
+    async fn spans(
+        &self,
+        user: UserId,
+        partition: Partition,
+        within: (Offset, Offset),
+        limit: usize,
+    ) -> PortResult<Spans> {
+        activity::spans(&self.view(), user, partition, within, limit)
+    }
+
+    async fn latest(
+        &self,
+        user: UserId,
+        after: Option<ActivityPlace>,
+        limit: usize,
+    ) -> PortResult<Vec<(RoomId, RoomHead)>> {
+        activity::latest(&self.view(), user, after, limit)
     }
 }
 
@@ -125,23 +185,38 @@ impl MessageWriter for MessageStore {
     }
 
     async fn commit(&self, commit: MessageCommit) -> PortResult<()> {
-        let rows = Arc::clone(&self.rows);
-        blocking("committing messages", move || write(&rows, &commit)).await
+        let inner = Arc::clone(&self.inner);
+        blocking("committing messages", move || inner.write(&commit)).await
     }
 
     async fn advance(&self, partition: Partition, applied: Applied) -> PortResult<()> {
-        self.rows.progress.advance(partition, applied);
+        self.inner.rows.progress.advance(partition, applied);
         Ok(())
     }
 }
 
-fn write(rows: &Rows, commit: &MessageCommit) -> PortResult<()> {
-    let _writing = rows.writing.lock();
-    if rows.progress.is_repeat(commit.partition, commit.applied) {
-        return Ok(());
+impl Inner {
+    fn write(&self, commit: &MessageCommit) -> PortResult<()> {
+        // Taken in this order everywhere.
+        let mut memory = self.memory.lock();
+        let rows = &self.rows;
+        let _writing = rows.writing.lock();
+        if rows.progress.is_repeat(commit.partition, commit.applied) {
+            return Ok(());
+        }
+        let mut staged = stage(commit);
+        // What was remembered is gone if anything fails.
+        let remembered = std::mem::take(&mut *memory);
+        let remembered = activity_write::stage(&rows.view(), &mut staged, remembered, commit)?;
+        staged.commit(rows, commit.partition, commit.applied)?;
+        *memory = remembered;
+        Ok(())
     }
+}
+
+fn stage(commit: &MessageCommit) -> Staged {
     let count = commit.messages.len() + commit.heads.len() + commit.externals.len();
-    let mut staged = Staged::with_capacity(count + 1);
+    let mut staged = Staged::with_capacity(count + 4);
     let mut bytes = Vec::new();
     for message in &commit.messages {
         let family = if message.ordinal.is_some() { MAIN } else { OTHER };
@@ -158,5 +233,5 @@ fn write(rows: &Rows, commit: &MessageCommit) -> PortResult<()> {
         bytes.extend_from_slice(&seq.0.to_be_bytes());
         staged.put(&layout::one(MESSAGE_EXTERNAL, *external), &bytes);
     }
-    staged.commit(rows, commit.partition, commit.applied)
+    staged
 }

@@ -24,6 +24,8 @@
 //! counts is open (`staged` leaves one); a second worker thread spins while the first merges tables
 //! (there is one); a busy worker does not set full buffers aside (`engine::Buffer` does).
 
+mod activity;
+mod activity_write;
 mod layout;
 mod life;
 mod messages;
@@ -31,6 +33,7 @@ mod metadata;
 mod metadata_write;
 mod progress;
 mod row;
+mod sets;
 mod staged;
 
 use std::path::{Path, PathBuf};
@@ -107,7 +110,7 @@ impl Stores {
         let messages = Rows::open(dir.join("messages"), sizes, config.message_buffer_bytes)?;
         let metadata = Rows::open(dir.join("metadata"), sizes, config.metadata_buffer_bytes)?;
         Ok(Self {
-            messages: Arc::new(MessageStore::new(messages)),
+            messages: Arc::new(MessageStore::new(messages)?),
             metadata: Arc::new(MetadataStore::new(metadata)),
         })
     }

@@ -24,6 +24,8 @@ struct Tables {
     messages: BTreeMap<(RoomId, Seq), Message>,
     heads: BTreeMap<RoomId, StoredHead>,
     externals: BTreeMap<u128, (RoomId, Seq)>,
+    events: BTreeMap<Offset, RoomId>,
+    stays: BTreeMap<(RoomId, UserId), bool>,
     users: BTreeMap<UserId, User>,
     user_externals: BTreeMap<u128, UserId>,
     rooms: BTreeMap<RoomId, Room>,
@@ -45,13 +47,15 @@ impl Tables {
         let loaded = MessageRows {
             messages: Rows::loaded(needs.messages.into_iter().map(load)),
             heads: Rows::loaded(needs.heads.into_iter().map(|k| (k, self.heads.get(&k).copied()))),
-            externals: Vec::new(),
+            ..MessageRows::default()
         };
         let rows = message_fold::fold(loaded, &batch).unwrap();
         self.messages.extend(rows.messages.into_changed());
         self.heads.extend(rows.heads.into_changed());
         let externals = rows.externals.into_iter().map(|(hash, room, seq)| (hash, (room, seq)));
         self.externals.extend(externals);
+        self.events.extend(rows.events);
+        self.stays.extend(rows.stays.iter().map(|stay| ((stay.room, stay.user), stay.inside)));
     }
 
     fn apply_meta(&mut self, batch: &[Located]) {
@@ -103,6 +107,10 @@ impl Tables {
             });
             assert_eq!(head.head.ordinal.0, main.count() as u64, "ordinal of {id}");
         }
+        let timeline = events.iter().filter(|event| matches!(event.event, Event::Timeline(_)));
+        assert_eq!(self.events.len(), timeline.count(), "every event of a timeline is told");
+        let members = self.members.iter().map(|(key, member)| (*key, member.is_current()));
+        assert_eq!(self.stays, members.collect(), "who is in a room, told by both");
         for message in self.messages.values() {
             assert_eq!(message.body.is_none(), message.deleted.is_some(), "{}", message.id);
         }
