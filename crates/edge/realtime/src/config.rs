@@ -35,7 +35,7 @@ pub struct RealtimeConfig {
     pub inbox_silence_max: Duration,
     /// How many may come in.
     pub door: DoorLimits,
-    /// Limits of resuming by replay.
+    /// Limits of resuming.
     pub resume: ResumeLimits,
     /// Most rooms whose connected members are remembered.
     pub rooms_max: usize,
@@ -75,19 +75,16 @@ impl Default for DoorLimits {
     }
 }
 
-/// When a resume is answered by replay rather than by a snapshot.
+/// How resumes are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeLimits {
-    /// Most missed events.
-    pub events: usize,
-    /// Most bytes of them.
-    pub bytes: usize,
-    /// Most records of the log between the client's position and the live one.
-    pub distance: u64,
-    /// Most resumes that read the log at the same time.
+    /// How much is told in which tier, and how long a resume may wait for the read models or for
+    /// this instance to reach a position.
+    pub told: klatch_sync::Limits,
+    /// Most resumes that are looked into at the same time.
     pub at_once: usize,
-    /// How long a resume may wait for the read model, or for this instance to reach a position.
-    pub wait: Duration,
+    /// Bytes after which a part of a delta is full.
+    pub part_bytes: usize,
 }
 
 impl Default for RealtimeConfig {
@@ -117,12 +114,6 @@ impl Default for RealtimeConfig {
 
 impl Default for ResumeLimits {
     fn default() -> Self {
-        Self {
-            events: 1_000,
-            bytes: 8 * 1024 * 1024,
-            distance: 100_000,
-            at_once: 64,
-            wait: Duration::from_secs(2),
-        }
+        Self { told: klatch_sync::Limits::default(), at_once: 64, part_bytes: 64 * 1024 }
     }
 }

@@ -10,6 +10,7 @@ use klatch_ports::kv::KvWriter;
 use klatch_ports::log::LogReader;
 use klatch_ports::metadata::MetadataReader;
 use klatch_protocol::sealed::KeyRing;
+use klatch_sync::Sync;
 
 /// Everything the role may touch: it writes nothing but presence, and commands through their API.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Deps {
     pub log: Arc<dyn LogReader>,
     /// Who is in which room.
     pub metadata: Arc<dyn MetadataReader>,
+    /// What whoever comes back has missed.
+    pub sync: Sync,
     /// People's keys, to open their words when the log is read.
     pub keys: Arc<KeyRing>,
     /// Time of day, for tokens.

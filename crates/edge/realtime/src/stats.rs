@@ -21,6 +21,7 @@ pub struct Stats {
     repaired: AtomicU64,
     frames_dropped: AtomicU64,
     replays: AtomicU64,
+    deltas: AtomicU64,
     snapshots: AtomicU64,
     closed_slow: AtomicU64,
     closed_expired: AtomicU64,
@@ -59,6 +60,8 @@ pub struct StatsSnapshot {
     pub frames_dropped: u64,
     /// Resumes answered by replay.
     pub replays: u64,
+    /// Resumes answered by delta.
+    pub deltas: u64,
     /// Resumes answered by snapshot or refusal.
     pub snapshots: u64,
     /// Connections closed because they did not read.
@@ -94,6 +97,7 @@ impl Stats {
             repaired: load(&self.repaired),
             frames_dropped: load(&self.frames_dropped),
             replays: load(&self.replays),
+            deltas: load(&self.deltas),
             snapshots: load(&self.snapshots),
             closed_slow: load(&self.closed_slow),
             closed_expired: load(&self.closed_expired),
@@ -141,8 +145,16 @@ impl Stats {
         add(&self.frames_dropped, 1);
     }
 
-    pub(crate) fn resumed(&self, by_replay: bool) {
-        add(if by_replay { &self.replays } else { &self.snapshots }, 1);
+    pub(crate) fn resumed_by_replay(&self) {
+        add(&self.replays, 1);
+    }
+
+    pub(crate) fn resumed_by_delta(&self) {
+        add(&self.deltas, 1);
+    }
+
+    pub(crate) fn resumed_anew(&self) {
+        add(&self.snapshots, 1);
     }
 
     pub(crate) fn closed(&self, code: CloseCode) {

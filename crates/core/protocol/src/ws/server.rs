@@ -46,14 +46,24 @@ pub(super) fn framed<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(out).slice(start..)
 }
 
+/// The JSON inside an unmasked text frame.
+pub(super) fn json_of(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a, T> {
+pub(super) struct Envelope<'a, T> {
     #[serde(rename = "type")]
-    kind: &'a str,
-    payload: T,
+    pub(super) kind: &'a str,
+    pub(super) payload: T,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
+    pub(super) request_id: Option<&'a str>,
 }
 
 /// The limits a client is told at the start.
@@ -209,37 +219,6 @@ pub fn pong(request_id: Option<&str>) -> Bytes {
     framed(&Envelope { kind: "pong", payload: Nothing {}, request_id })
 }
 
-/// How a resume was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
-    /// Everything missed was sent, `n` events.
-    Replay(u64),
-    /// Too much was missed: fetch the rooms and their history.
-    Snapshot,
-}
-
-/// `resumed`: sent after the replayed events; live events begin after `positions`.
-pub fn resumed(request_id: Option<&str>, tier: Tier, positions: &[Position]) -> Bytes {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        tier: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        replayed: Option<u64>,
-        positions: Vec<String>,
-    }
-    let (tier, replayed) = match tier {
-        Tier::Replay(count) => ("replay", Some(count)),
-        Tier::Snapshot => ("snapshot", None),
-    };
-    let positions = positions.iter().map(Position::to_string).collect();
-    framed(&Envelope {
-        kind: "resumed",
-        payload: Payload { tier, replayed, positions },
-        request_id,
-    })
-}
-
 /// `invalid`: the positions mean nothing here; take a snapshot.
 pub fn invalid(request_id: Option<&str>, reason: &str) -> Bytes {
     #[derive(Serialize)]
@@ -280,6 +259,7 @@ mod tests {
             assert_eq!((bytes[0], told), (0x81, length));
             let text = "x".repeat(length);
             assert_eq!(framed(&text), frame(format!("\"{text}\"").as_bytes()));
+            assert_eq!(json_of(&bytes), json);
         }
     }
 }

@@ -5,6 +5,7 @@ mod cases;
 mod client;
 mod compression;
 mod differential;
+mod deltas;
 mod fan_out;
 mod faults;
 mod live;

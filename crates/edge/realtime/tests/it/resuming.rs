@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use klatch_domain::{RoomId, UserId};
 use klatch_ports::{Epoch, Offset, Partition, Position, StreamId};
 use klatch_realtime::{RealtimeConfig, ResumeLimits};
+use klatch_sync::Limits;
 use serde_json::json;
 
 use crate::client::{Client, Seen};
@@ -109,11 +110,14 @@ async fn positions_that_mean_nothing_are_named_invalid_with_a_reason() {
     }
 }
 
+fn config(told: Limits) -> RealtimeConfig {
+    let resume = ResumeLimits { told, ..ResumeLimits::default() };
+    RealtimeConfig { resume, ..RealtimeConfig::default() }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_much_too_late_or_nothing_to_go_by_is_a_snapshot() {
-    let resume_limits = ResumeLimits { events: 10, distance: 1_000, ..ResumeLimits::default() };
-    let config = RealtimeConfig { resume: resume_limits, ..RealtimeConfig::default() };
-    let server = Server::quick(config).await;
+async fn up_to_the_limit_is_a_replay_beyond_it_a_delta_and_nothing_to_go_by_a_snapshot() {
+    let server = Server::quick(config(Limits { events: 10, ..Limits::default() })).await;
     let world = &server.world;
     let (ann, ben) = (world.user("ann").await, world.user("ben").await);
     let (room, quiet) = (world.room(&[ann, ben]), world.room(&[ben]));
@@ -126,9 +130,7 @@ async fn too_much_too_late_or_nothing_to_go_by_is_a_snapshot() {
     for _ in 0..10 {
         world.say(room, ben, "missed");
     }
-    for (from, tier, replayed) in
-        [(ten, "replay", 10), (eleven, "snapshot", 0), (far, "snapshot", 0)]
-    {
+    for (from, tier, replayed) in [(ten, "replay", 10), (eleven, "delta", 0), (far, "delta", 0)] {
         let mut client = Client::connect(&server, ann).await;
         let (missed, answer) = resume(&mut client, &[from]).await;
         assert_eq!((answer["payload"]["tier"].as_str(), missed.len()), (Some(tier), replayed));

@@ -26,6 +26,7 @@ use klatch_memory::bus::MemoryBus;
 use klatch_memory::keys::Keys;
 use klatch_memory::kv::MemoryKv;
 use klatch_memory::log::MemoryLog;
+use klatch_memory::messages::MessageStore;
 use klatch_memory::metadata::MetadataStore;
 use klatch_ports::api::auth::{Identity, TokenError, TokenVerifier};
 use klatch_ports::api::commands::{
@@ -42,8 +43,11 @@ use klatch_ports::{
 };
 use klatch_protocol::event::{decode, encode, key};
 use klatch_protocol::sealed::{KeyRing, Place};
+use klatch_pump::Projector;
 use klatch_realtime::{Deps, Realtime, RealtimeConfig};
+use klatch_sync::Sync;
 use klatch_testkit::{BusFaults, FlakyBus, ManualClock, SeededEntropy};
+use klatch_workers::MessageWriterProjector;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
@@ -111,6 +115,7 @@ pub(crate) struct World {
     pub(crate) flaky: FlakyBus,
     pub(crate) kv: MemoryKv,
     pub(crate) metadata: Arc<MetadataStore>,
+    messages: Arc<MessageStore>,
     pub(crate) keys: Arc<KeyRing>,
     key_store: Arc<Keys>,
     pub(crate) clock: ManualClock,
@@ -137,6 +142,7 @@ impl World {
             bus,
             kv: MemoryKv::default(),
             metadata: Arc::new(MetadataStore::new()),
+            messages: Arc::default(),
             keys: Arc::new(KeyRing::new(Arc::clone(&key_store) as _, 100)),
             key_store,
             clock,
@@ -148,6 +154,7 @@ impl World {
             kv_is_down: AtomicBool::new(false),
         });
         tokio::spawn(write_metadata(Arc::clone(&world)));
+        tokio::spawn(write_messages(Arc::clone(&world)));
         world
     }
 
@@ -159,6 +166,12 @@ impl World {
             presence: Arc::new(Presence(Arc::clone(self))),
             log: Arc::new(self.log.clone()),
             metadata: Arc::clone(&self.metadata) as _,
+            sync: Sync {
+                log: Arc::new(self.log.clone()),
+                metadata: Arc::clone(&self.metadata) as _,
+                messages: Arc::clone(&self.messages) as _,
+                activity: Arc::clone(&self.messages) as _,
+            },
             keys: Arc::clone(&self.keys),
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::clone(&self.entropy) as _,
@@ -317,6 +330,27 @@ async fn write_metadata(world: Arc<World>) {
         }
         let applied = Applied { epoch: EPOCH, offset: after };
         store.advance(P0, applied).await.unwrap();
+    }
+}
+
+/// The message-writer, as lazy.
+async fn write_messages(world: Arc<World>) {
+    let store = &world.messages;
+    let writer = MessageWriterProjector::new(Arc::clone(store) as _, Arc::clone(store) as _);
+    let mut after = Offset::ZERO;
+    loop {
+        let lag = world.lag_ms.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(lag)).await;
+        let batch = world.log.read(StreamId::Messages, P0, after, 70).await.unwrap();
+        if batch.through == after {
+            let wait = Duration::from_secs(1);
+            world.log.wait(StreamId::Messages, P0, after, wait).await.unwrap();
+            continue;
+        }
+        after = batch.through;
+        let applied = Applied { epoch: EPOCH, offset: after };
+        writer.apply(P0, applied, &batch.records).await.unwrap();
+        writer.advance(P0, applied).await.unwrap();
     }
 }
 

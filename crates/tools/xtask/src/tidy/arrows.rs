@@ -29,6 +29,8 @@ const ON_WORKERS: &[&str] = &["klatch-memory", "klatch-pump", "klatch-testkit", 
 
 const CORE: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol"];
 const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
+/// Who tells what was missed. Like the pump, `sync` is no role, but what roles have in common.
+const WITH_SYNC: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-sync"];
 const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
 /// What a role's tests run on: the engine that keeps everything in memory, and the test kit.
 const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
@@ -52,13 +54,14 @@ const TABLE: &[Arrows] = &[
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
     row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
     row("crates/edge/gateway", "klatch-gateway", CORE, BEHIND_THE_EDGE),
-    row("crates/edge/realtime", "klatch-realtime", CORE, ON_MEMORY),
+    row("crates/edge/realtime", "klatch-realtime", WITH_SYNC, ON_WORKERS),
     row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
     row("crates/write/command", "klatch-command", CORE, ON_WORKERS),
     row("crates/react/pump", "klatch-pump", CORE, ON_MEMORY),
     row("crates/react/fanout", "klatch-fanout", REACTOR, ON_MEMORY),
     row("crates/react/workers", "klatch-workers", REACTOR, ON_MEMORY),
-    row("crates/read/query", "klatch-query", CORE, ON_MEMORY),
+    row("crates/read/query", "klatch-query", WITH_SYNC, ON_WORKERS),
+    row("crates/read/sync", "klatch-sync", CORE, ON_WORKERS),
     row("crates/adapters/memory", "klatch-memory", PORTS, SUITES),
     row(
         "crates/adapters/embedded",
@@ -84,6 +87,7 @@ const TABLE: &[Arrows] = &[
             "klatch-pump",
             "klatch-query",
             "klatch-realtime",
+            "klatch-sync",
             "klatch-workers",
         ],
         &["klatch-checker", "klatch-testkit"],
