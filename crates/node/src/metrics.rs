@@ -157,6 +157,7 @@ impl Sources {
             ("klatch_inbox_gaps_total", "Breaks of the inbox chain.", stats.gaps),
             ("klatch_inbox_repaired_total", "Records read to mend them.", stats.repaired),
             ("klatch_resumes_replayed_total", "Resumes by replay.", stats.replays),
+            ("klatch_resumes_by_delta_total", "Resumes by delta.", stats.deltas),
             ("klatch_resumes_snapshot_total", "Resumes by snapshot.", stats.snapshots),
         ];
         for (name, help, value) in counters {

@@ -4,7 +4,9 @@ use klatch_protocol::rest;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::routes::{auth, docs, health, import, members, messages, meta, rooms, sessions, users};
+use crate::routes::{
+    auth, docs, health, import, members, messages, meta, rooms, sessions, sync, users,
+};
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -27,7 +29,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         members::list, members::add, members::change, members::remove,
         members::join, members::leave,
         messages::history, messages::send, messages::one, messages::edit, messages::remove,
-        import::import,
+        sync::sync, import::import,
         meta::meta, docs::document, docs::reference, docs::problems, docs::problem,
         health::healthz, health::readyz, health::metrics,
     ),
@@ -36,6 +38,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     tags(
         (name = "auth", description = "Accounts, tokens, sessions"),
         (name = "users"), (name = "rooms"), (name = "members"), (name = "messages"),
+        (name = "sync", description = "What was missed"),
         (name = "admin", description = "For administrators"),
         (name = "server", description = "The server itself"),
     )

@@ -33,6 +33,11 @@ impl Params {
         if values.next().is_some() { Err(Problem::invalid_parameter(name)) } else { Ok(value) }
     }
 
+    /// The values of a parameter that may come again and again.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Items of a page: 1–200.
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.one("limit")? else { return Ok(PAGE_ITEMS_DEFAULT) };

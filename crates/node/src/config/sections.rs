@@ -126,6 +126,8 @@ pub(crate) struct Realtime {
     pub(crate) handshakes_per_second: u32,
     /// Whether clients that offer permessage-deflate get it.
     pub(crate) deflate: bool,
+    /// Most missed events that a resume replays one by one.
+    pub(crate) replay_events: usize,
 }
 
 impl Default for Realtime {
@@ -136,6 +138,7 @@ impl Default for Realtime {
             connections_per_user: 20,
             handshakes_per_second: 10_000,
             deflate: true,
+            replay_events: 1_000,
         }
     }
 }
@@ -193,6 +196,9 @@ impl Config {
         }
         if !(1..=1024).contains(&self.realtime.frame_kib) {
             return refuse("realtime.frame_kib", "it must be between 1 and 1024");
+        }
+        if !(1..=100_000).contains(&self.realtime.replay_events) {
+            return refuse("realtime.replay_events", "it must be between 1 and 100000");
         }
         if !(16..=1024 * 1024).contains(&self.realtime.queue_kib) {
             return refuse("realtime.queue_kib", "it must be between 16 and 1048576");

@@ -16,6 +16,7 @@ use klatch_pump::{
 };
 use klatch_query::{Directory, Query, QueryConfig};
 use klatch_realtime::{DoorLimits, Realtime, RealtimeConfig};
+use klatch_sync::Sync;
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::sync::watch;
 
@@ -251,6 +252,7 @@ fn start_queries(process: &Process, adapters: &Adapters) -> Arc<Query> {
     });
     let deps = klatch_query::Deps {
         messages: adapters.messages.clone(),
+        activity: adapters.messages.clone(),
         metadata: adapters.metadata.clone(),
         log: adapters.log.clone(),
         keys: Arc::clone(&adapters.key_ring),
@@ -272,6 +274,12 @@ async fn start_realtime(
         presence: Arc::new(adapters.kv.clone()),
         log: adapters.log.clone(),
         metadata: adapters.metadata.clone(),
+        sync: Sync {
+            log: adapters.log.clone(),
+            metadata: adapters.metadata.clone(),
+            messages: adapters.messages.clone(),
+            activity: adapters.messages.clone(),
+        },
         keys: Arc::clone(&adapters.key_ring),
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
@@ -290,6 +298,7 @@ async fn start_realtime(
         ..RealtimeConfig::default()
     };
     config.frames.message_bytes = settings.frame_kib * 1024;
+    config.resume.told.events = settings.replay_events;
     config.allowed_origins.extend(process.config.server.public_url.clone());
     Ok(Realtime::start(deps, config, process.instance).await?)
 }

@@ -13,6 +13,7 @@ mod cursor;
 mod directory;
 mod history;
 mod members;
+mod missed;
 mod names;
 mod rooms;
 mod service;

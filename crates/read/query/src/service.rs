@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use klatch_domain::permission::Actor;
 use klatch_domain::{MessageId, Rejection, RoomId, UserId, limits};
 use klatch_ports::Position;
+use klatch_ports::activity::ActivityReader;
 use klatch_ports::api::queries::{
     HistoryFrom, MemberView, MessageView, Page, PageRequest, QueryApi, RoomScope, RoomView, Shown,
     UserView,
 };
+use klatch_ports::api::sync::SyncView;
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::log::LogReader;
 use klatch_ports::messages::MessageReader;
 use klatch_ports::metadata::MetadataReader;
 use klatch_protocol::sealed::KeyRing;
+use klatch_sync::Sync;
 
 use crate::access;
 use crate::catch_up::{CatchUp, Reads};
@@ -22,6 +25,7 @@ use crate::config::QueryConfig;
 use crate::directory::Directory;
 use crate::history;
 use crate::members;
+use crate::missed;
 use crate::rooms::Stores;
 use crate::tail::Tails;
 use crate::users;
@@ -30,6 +34,8 @@ use crate::users;
 pub struct Deps {
     /// History and the ends of rooms.
     pub messages: Arc<dyn MessageReader>,
+    /// Which of a user's rooms spoke: of the same store.
+    pub activity: Arc<dyn ActivityReader>,
     /// Users, rooms and members.
     pub metadata: Arc<dyn MetadataReader>,
     /// The end and the epoch of the log, to judge positions.
@@ -45,6 +51,7 @@ pub struct Query {
     deps: Deps,
     catch_up: CatchUp,
     tails: Tails,
+    sync: Sync,
 }
 
 impl std::fmt::Debug for Query {
@@ -68,7 +75,13 @@ impl Query {
             Arc::clone(&deps.keys),
             config.tail_bytes,
         );
-        Self { deps, catch_up, tails }
+        let sync = Sync {
+            log: Arc::clone(&deps.log),
+            metadata: Arc::clone(&deps.metadata),
+            messages: Arc::clone(&deps.messages),
+            activity: Arc::clone(&deps.activity),
+        };
+        Self { deps, catch_up, tails, sync }
     }
 
     /// Forgets what was opened with the key of `person`, which was destroyed.
@@ -77,7 +90,11 @@ impl Query {
     }
 
     fn stores(&self) -> Stores<'_> {
-        Stores { messages: self.deps.messages.as_ref(), metadata: self.deps.metadata.as_ref() }
+        Stores {
+            messages: self.deps.messages.as_ref(),
+            activity: self.deps.activity.as_ref(),
+            metadata: self.deps.metadata.as_ref(),
+        }
     }
 
     async fn reach(&self, at_least: &[Position], reads: Reads) -> ServiceResult<()> {
@@ -189,5 +206,9 @@ impl QueryApi for Query {
         }
         let stores = (self.deps.metadata.as_ref(), directory);
         users::page(stores, &self.deps.keys, (actor, prefix), cursor, limit).await
+    }
+
+    async fn sync(&self, actor: Actor, known: &[Position]) -> ServiceResult<SyncView> {
+        missed::missed(&self.sync, &self.deps.keys, actor, known).await
     }
 }

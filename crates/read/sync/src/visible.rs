@@ -19,15 +19,14 @@ impl Sync {
         let effects: Vec<Effect> = events.iter().map(|missed| Effect::of(&missed.event)).collect();
         let Some(last) = events.last() else { return Ok(()) };
         let told = effects.iter().find_map(|effect| before(effect, user));
-        let mut inside = match told {
-            Some(inside) => inside,
-            None => {
-                // Nothing about them among these: as at the last, so at the first.
-                let (room, seq) = (last.event.room, last.event.seq);
-                let (partition, offset) = (to.partition, to.offset);
-                let at = EventAt { partition, offset, room, seq };
-                was_in(&*self.log, &*self.metadata, at, user).await?
-            }
+        let mut inside = if let Some(inside) = told {
+            inside
+        } else {
+            // Nothing about them among these: as at the last, so at the first.
+            let (room, seq) = (last.event.room, last.event.seq);
+            let (partition, offset) = (to.partition, to.offset);
+            let at = EventAt { partition, offset, room, seq };
+            was_in(&*self.log, &*self.metadata, at, user).await?
         };
         let mut effects = effects.iter();
         events.retain(|_| {

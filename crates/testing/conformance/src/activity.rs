@@ -241,7 +241,7 @@ pub async fn a_room_left_and_joined_again_is_one_the_user_is_in(store: &impl Sto
 /// The limit is exact.
 pub async fn more_changed_rooms_than_the_limit_are_none(store: &impl Store) {
     let mut tale = Story::default();
-    (0..300).for_each(|room| drop(tale.stay(room, 1, true)));
+    (0..300).for_each(|room| _ = tale.stay(room, 1, true));
     tale.commit(store).await;
     for (limit, some) in [(299, false), (300, true), (0, false)] {
         let changed = store.changed(user_id(1), P0, Offset::ZERO, limit).await.expect("changed");
@@ -255,7 +255,7 @@ pub async fn spans_hold_what_the_users_rooms_said_and_the_newest_are_kept(store:
     tale.stay(1, 1, true);
     tale.stay(2, 2, true);
     for _ in 0..40 {
-        (0..100).for_each(|_| drop(tale.say(2)));
+        (0..100).for_each(|_| _ = tale.say(2));
         tale.say(1);
         tale.commit(store).await;
     }
@@ -270,7 +270,7 @@ pub async fn spans_hold_what_the_users_rooms_said_and_the_newest_are_kept(store:
 /// The order of a list of rooms.
 pub async fn latest_rooms_come_by_activity_then_by_id_in_pages(store: &impl Store) {
     let mut tale = Story::default();
-    (0..10).for_each(|room| drop(tale.stay(room, 1, true)));
+    (0..10).for_each(|room| _ = tale.stay(room, 1, true));
     for (room, active) in [(4, 50), (1, 70), (7, 50), (2, 60)] {
         tale.event(room, 0, Some(time(active)));
     }
@@ -297,19 +297,19 @@ impl Dice {
 
 async fn any_story(store: &impl Store, rooms: u64, seed: u64) {
     let (mut tale, mut dice) = (Story::default(), Dice(seed));
-    (0..rooms).for_each(|room| drop(tale.stay(room, 1, true)));
+    (0..rooms).for_each(|room| _ = tale.stay(room, 1, true));
     tale.commit(store).await;
     for _ in 0..60 {
         for _ in 0..dice.below(120) {
             let room = dice.below(rooms) * dice.below(rooms) / rooms;
             match dice.below(20) {
-                0 => drop(tale.stay(room, 1 + dice.below(2), false)),
-                1 => drop(tale.stay(room, 1 + dice.below(2), true)),
+                0 => _ = tale.stay(room, 1 + dice.below(2), false),
+                1 => _ = tale.stay(room, 1 + dice.below(2), true),
                 // Brought in with the times of long ago.
                 2 => drop(tale.event(room, 0, Some(time(dice.below(1_000))))),
-                3 => drop(tale.event(room, dice.below(900), Some(time(tale.offset)))),
-                4 => drop(tale.event(room, 0, None)),
-                _ => drop(tale.say(room)),
+                3 => _ = tale.event(room, dice.below(900), Some(time(tale.offset))),
+                4 => _ = tale.event(room, 0, None),
+                _ => _ = tale.say(room),
             }
         }
         tale.commit(store).await;

@@ -4,8 +4,10 @@
 
 mod bus;
 mod clock;
+mod counted;
 mod entropy;
 
 pub use bus::{BusFaults, FlakyBus};
 pub use clock::ManualClock;
+pub use counted::{Counted, Tally};
 pub use entropy::SeededEntropy;

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod commands;
 pub mod import;
 pub mod queries;
+pub mod sync;
 
 use klatch_domain::Rejection;
 

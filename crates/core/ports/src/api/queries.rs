@@ -12,6 +12,7 @@ use klatch_domain::user::{Profile, User};
 use klatch_domain::{Message, MessageId, RoomId, UserId};
 
 use super::ServiceResult;
+use super::sync::SyncView;
 use crate::messages::Range;
 use crate::position::Position;
 
@@ -175,4 +176,7 @@ pub trait QueryApi: Send + Sync {
         page: PageRequest,
         at_least: &[Position],
     ) -> ServiceResult<Page<UserView>>;
+
+    /// What the asker missed in their rooms after `known`, up to the end of the log now.
+    async fn sync(&self, actor: Actor, known: &[Position]) -> ServiceResult<SyncView>;
 }

@@ -11,6 +11,7 @@ pub mod message;
 pub mod meta;
 pub mod page;
 pub mod room;
+pub mod sync;
 pub mod user;
 
 pub use decode::{decode, decode_or_default};

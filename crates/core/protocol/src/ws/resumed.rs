@@ -8,6 +8,7 @@ use klatch_domain::{Ordinal, RoomId, Seq};
 use klatch_ports::Position;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::event::event_frame;
 use super::server::{Envelope, framed, json_of};
@@ -23,15 +24,22 @@ pub fn event_json(
 }
 
 /// A room in which something happened.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangedRoom {
+    /// Which room.
     room_id: String,
+    /// Seq of its newest event, or of a later one.
     head_seq: u64,
+    /// Ordinal of its newest message; absent when one is no longer in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_ordinal: Option<u64>,
+    /// The newest events, oldest of them first, each as it would come by WebSocket.
+    #[schema(value_type = Vec<Object>)]
     events: Vec<Box<RawValue>>,
+    /// Whether there were more: fetch the room's history.
     truncated: bool,
+    /// Whether one is no longer in it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     left: bool,
 }
@@ -70,12 +78,16 @@ impl ChangedRoom {
 }
 
 /// A room of the list, and its end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedRoom {
+    /// Which room.
     room_id: String,
+    /// Seq of its newest event.
     head_seq: u64,
+    /// Ordinal of its newest message; 0 before the first.
     last_ordinal: u64,
+    /// When its newest message was sent; before the first, when it began.
     last_activity_at: String,
 }
 

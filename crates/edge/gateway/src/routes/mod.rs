@@ -9,6 +9,7 @@ pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod rooms;
 pub(crate) mod sessions;
+pub(crate) mod sync;
 pub(crate) mod users;
 
 use axum::Router;
@@ -24,6 +25,7 @@ pub(crate) fn api() -> Router<Shared> {
         .merge(rooms::routes())
         .merge(members::routes())
         .merge(messages::routes())
+        .merge(sync::routes())
         .merge(import::routes())
         .merge(meta::routes())
         .merge(docs::routes())

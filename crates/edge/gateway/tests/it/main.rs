@@ -10,5 +10,6 @@ mod messages;
 mod rooms;
 mod serving;
 mod surface;
+mod sync;
 mod tokens;
 mod world;

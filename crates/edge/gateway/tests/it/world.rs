@@ -151,6 +151,7 @@ impl Engines {
         let directory = Arc::new(directory);
         let deps = klatch_query::Deps {
             messages: self.messages.clone(),
+            activity: self.messages.clone(),
             metadata,
             log,
             keys: self.ring.clone(),

@@ -9,6 +9,7 @@ mod deltas;
 mod fan_out;
 mod faults;
 mod live;
+mod many_rooms;
 mod model;
 mod others;
 mod raw;

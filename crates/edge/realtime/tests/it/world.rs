@@ -115,7 +115,7 @@ pub(crate) struct World {
     pub(crate) flaky: FlakyBus,
     pub(crate) kv: MemoryKv,
     pub(crate) metadata: Arc<MetadataStore>,
-    messages: Arc<MessageStore>,
+    pub(crate) messages: Arc<MessageStore>,
     pub(crate) keys: Arc<KeyRing>,
     key_store: Arc<Keys>,
     pub(crate) clock: ManualClock,
@@ -539,8 +539,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(world: &Arc<World>, config: RealtimeConfig) -> Self {
+        Self::start_on(world, world.deps(), config).await
+    }
+
+    pub(crate) async fn start_on(world: &Arc<World>, deps: Deps, config: RealtimeConfig) -> Self {
         let instance = InstanceId::fresh(&world.clock, &*world.entropy);
-        let realtime = Realtime::start(world.deps(), config, instance).await.unwrap();
+        let realtime = Realtime::start(deps, config, instance).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, realtime.clone()));

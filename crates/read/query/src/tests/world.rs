@@ -18,7 +18,9 @@ use klatch_memory::metadata::MetadataStore;
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::keys::{KeyReader, KeyWriter};
 use klatch_ports::log::{Append, EventAppender, Expected};
-use klatch_ports::messages::{Applied, MessageCommit, MessageReader, MessageWriter, StoredHead};
+use klatch_ports::messages::{
+    Applied, MessageCommit, MessageReader, MessageWriter, StayChange, StoredHead,
+};
 use klatch_ports::metadata::{MetadataCommit, MetadataWriter};
 use klatch_ports::{Epoch, Offset, Partition, Position, StreamId};
 use klatch_protocol::event;
@@ -99,6 +101,7 @@ impl World {
         let directory = Arc::new(directory);
         let deps = Deps {
             messages: messages.clone(),
+            activity: messages.clone(),
             metadata: metadata.clone(),
             log: reader,
             keys: ring(),
@@ -113,6 +116,7 @@ impl World {
     pub(super) fn another(&self, messages: Arc<dyn MessageReader>, tail_bytes: usize) -> Query {
         let deps = Deps {
             messages,
+            activity: self.messages.clone(),
             metadata: self.metadata.clone(),
             log: Arc::new(self.log.clone()),
             keys: Arc::new(KeyRing::new(self.keys.clone(), 64)),
@@ -127,12 +131,28 @@ impl World {
     }
 
     pub(super) async fn put_rooms(&self, rooms: &[Room], members: &[(u128, Membership)]) {
+        self.put_stays(members).await;
         let rooms = rooms.iter().map(|room| (room.clone(), None)).collect();
         let members =
             members.iter().map(|(room, stay)| (RoomId::from_bits(*room), stay.clone())).collect();
         let applied = self.next();
         let commit = MetadataCommit { partition: P0, applied, rooms, members, users: Vec::new() };
         self.metadata.commit(commit).await.unwrap();
+    }
+
+    /// The members come into their rooms, and go out of them if they have left.
+    async fn put_stays(&self, members: &[(u128, Membership)]) {
+        let applied = self.next();
+        let mut commit = MessageCommit { partition: P0, applied, ..MessageCommit::default() };
+        for (room, member) in members {
+            let (room, user, offset) = (RoomId::from_bits(*room), member.user, applied.offset);
+            let inside = member.is_current();
+            let head = RoomHead { seq: Seq(1), ..RoomHead::default() };
+            commit.heads.push((room, StoredHead { head, offset }));
+            commit.events.push((offset, room));
+            commit.stays.push(StayChange { room, user, offset, inside });
+        }
+        self.messages.commit(commit).await.unwrap();
     }
 
     async fn cipher(&self, person: UserId) -> PersonCipher {
