@@ -41,8 +41,21 @@ async fn resume(server: &Server, positions: &Value) -> (Vec<Value>, Value) {
     }
 }
 
+/// The one room that changed, with the newest of 1,001 missed events.
+fn check_newest(answer: &Value, room: &str) {
+    assert_eq!(answer["rooms"].as_array().map(Vec::len), Some(1));
+    let told = &answer["rooms"][0];
+    assert_eq!((told["roomId"].as_str(), &told["truncated"]), (Some(room), &json!(true)));
+    assert_eq!((&told["headSeq"], &told["lastOrdinal"]), (&json!(1002), &json!(1001)));
+    let events = told["events"].as_array().unwrap();
+    let seqs: Vec<u64> =
+        events.iter().filter_map(|event| event["payload"]["seq"].as_u64()).collect();
+    assert_eq!(seqs, (953..=1002).collect::<Vec<u64>>());
+    assert_eq!(events[49]["payload"]["content"], "one too many");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_missed_events_are_replayed_and_more_are_a_snapshot_after_a_kill_too() {
+async fn a_thousand_missed_events_are_replayed_and_more_are_a_delta_after_a_kill_too() {
     let _turn = quiet::beside_others().await.unwrap();
     let mut server = Server::start(Settings::default()).await.unwrap();
     let ada = server.rest_as("ada");
@@ -74,7 +87,8 @@ async fn a_thousand_missed_events_are_replayed_and_more_are_a_snapshot_after_a_k
 
     say(first, &room, "one too many").await.unwrap();
     let (missed, answer) = resume(&server, &positions).await;
-    assert_eq!((missed.len(), answer["tier"].as_str()), (0, Some("snapshot")));
+    assert_eq!((missed.len(), answer["tier"].as_str()), (0, Some("delta")));
+    check_newest(&answer, &room);
 
     server.kill();
     server.begin().await.unwrap();
@@ -82,9 +96,14 @@ async fn a_thousand_missed_events_are_replayed_and_more_are_a_snapshot_after_a_k
     assert_eq!((missed.len(), answer["tier"].as_str()), (1, Some("replay")));
     assert_eq!(missed[0]["content"], "one too many");
     let (missed, answer) = resume(&server, &positions).await;
-    assert_eq!((missed.len(), answer["tier"].as_str()), (0, Some("snapshot")));
+    assert_eq!((missed.len(), answer["tier"].as_str()), (0, Some("delta")));
+    check_newest(&answer, &room);
 
-    // Whoever was told to take a snapshot finds everything in the room.
+    let (missed, answer) = resume(&server, &json!([])).await;
+    assert_eq!((missed.len(), answer["tier"].as_str()), (0, Some("snapshot")));
+    let listed = &answer["rooms"][0];
+    assert_eq!((listed["roomId"].as_str(), &listed["headSeq"]), (Some(&*room), &json!(1002)));
+    // Whoever was told that a room is truncated finds everything there.
     let path = format!("/api/v1/rooms/{room}");
     let shown = server.rest_as("bob").get_at(&path, answer["positions"][0].as_str()).await;
     assert_eq!(shown.unwrap().success().unwrap().number("headSeq").unwrap(), 1002);
