@@ -4,8 +4,8 @@
 mod cases;
 mod client;
 mod compression;
-mod differential;
 mod deltas;
+mod differential;
 mod fan_out;
 mod faults;
 mod live;
