@@ -86,6 +86,7 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
             ("DELETE", "/api/v1/rooms/{roomId}/messages/{messageId}"),
             (Needs::Author(true), none.clone()),
         ),
+        (("GET", "/api/v1/sync"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/users"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/users/me"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/users/{userId}"), (Needs::Token, none.clone())),
