@@ -65,7 +65,7 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     let command_line = std::env::args().collect::<Vec<_>>().join(" ");
     let spawn = Target::Spawn {
         argv: vec![exe.clone().into(), "serve".into()],
-        environment: Vec::new(),
+        environment: unlimited(),
         data_root: args.data_root.clone().unwrap_or_else(std::env::temp_dir),
     };
     let report = klatch_loadgen::run(
@@ -108,6 +108,16 @@ fn sizes(args: &BenchArgs) -> Sizes {
         crowd_online: args.online.unwrap_or(sizes.crowd_online),
         ..sizes
     }
+}
+
+/// Limits that a few clients reach which stand for many.
+fn unlimited() -> Vec<(String, String)> {
+    let high = [
+        ("KLATCH_REALTIME__FRAMES_PER_SECOND", "65535"),
+        ("KLATCH_REALTIME__FRAMES_BURST", "65535"),
+        ("KLATCH_REALTIME__ROOM_KIB_PER_SECOND", "1048576"),
+    ];
+    high.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// The command as anyone could type it: without the directory of this build.

@@ -154,6 +154,21 @@ impl Sources {
             ("klatch_frames_in_total", "Frames from clients.", stats.frames_in),
             ("klatch_deliveries_total", "Events handed to connections.", stats.deliveries),
             ("klatch_events_packed_total", "Events compressed for delivery.", stats.events_packed),
+            (
+                "klatch_rooms_collapsed_total",
+                "Times that a room's events gave way to a notice for a slow client.",
+                stats.collapsed,
+            ),
+            (
+                "klatch_loud_events_total",
+                "Events told by notices because their room said too much.",
+                stats.loud,
+            ),
+            (
+                "klatch_frames_refused_total",
+                "Frames from clients that were too many.",
+                stats.rate_limited,
+            ),
             ("klatch_inbox_gaps_total", "Breaks of the inbox chain.", stats.gaps),
             ("klatch_inbox_repaired_total", "Records read to mend them.", stats.repaired),
             ("klatch_resumes_replayed_total", "Resumes by replay.", stats.replays),

@@ -11,8 +11,17 @@ pub struct RealtimeConfig {
     pub frames: FrameLimits,
     /// Whether clients that offer permessage-deflate get it. Events are compressed once for all.
     pub deflate: bool,
-    /// Most bytes waiting for one connection; beyond it the connection is closed (4002).
+    /// Most bytes waiting for one connection; beyond it the connection is closed (4002). The
+    /// events of a room with more than a quarter of it give way to a notice, and those of the
+    /// largest rooms when half of it is taken.
     pub outbox_bytes_max: usize,
+    /// Bytes of events that a room may send to a connection in a second; beyond it they give way
+    /// to a notice a second, until a second with less.
+    pub room_bytes_per_second: usize,
+    /// Frames that a client may send in a second for long.
+    pub frames_per_second: u16,
+    /// Frames that a client may send at once after a pause.
+    pub frames_burst: u16,
     /// Commands of one connection that may wait for their answer; at this many its socket is not
     /// read until half of them are answered.
     pub commands_in_flight_max: u32,
@@ -93,6 +102,9 @@ impl Default for RealtimeConfig {
             frames: FrameLimits::default(),
             deflate: true,
             outbox_bytes_max: 1024 * 1024,
+            room_bytes_per_second: 1024 * 1024,
+            frames_per_second: 100,
+            frames_burst: 1_000,
             commands_in_flight_max: 64,
             hold: Duration::from_secs(1),
             heartbeat: Duration::from_secs(30),

@@ -58,8 +58,11 @@ pub(crate) async fn resume(
             connection.answer(invalid(request_id, reason));
         }
     }
-    connection.release(|partition, offset| {
-        seen.iter().any(|seen| seen.partition == partition && offset <= seen.offset)
+    connection.release(|position| {
+        let is_before = |seen: &Position| {
+            seen.partition == position.partition && position.offset <= seen.offset
+        };
+        seen.iter().any(is_before)
     });
 }
 

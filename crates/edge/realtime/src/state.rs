@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use klatch_domain::InstanceId;
-use klatch_ports::{Offset, Partition};
+use klatch_ports::{Offset, Partition, Position, StreamId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,6 +85,17 @@ impl Shared {
 
     pub(crate) fn next_tick(&self) -> u32 {
         self.tick.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Everything up to these was handed to those it concerns.
+    pub(crate) fn positions(&self) -> Vec<Position> {
+        let (stream, epoch) = (StreamId::Messages, self.deps.log.epoch());
+        let partitions = (0..).zip(&self.delivered);
+        let position = |(index, offset): (u16, &AtomicU64)| {
+            let offset = Offset(offset.load(Ordering::Acquire));
+            Position { stream, partition: Partition(index), epoch, offset }
+        };
+        partitions.map(position).collect()
     }
 
     /// Up to where the hub has delivered a partition.

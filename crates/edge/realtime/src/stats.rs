@@ -27,6 +27,9 @@ pub struct Stats {
     closed_expired: AtomicU64,
     closed_revoked: AtomicU64,
     closed_protocol: AtomicU64,
+    collapsed: AtomicU64,
+    loud: AtomicU64,
+    rate_limited: AtomicU64,
 }
 
 /// Counts at a moment.
@@ -72,6 +75,12 @@ pub struct StatsSnapshot {
     pub closed_revoked: u64,
     /// Connections closed because of what they sent.
     pub closed_protocol: u64,
+    /// Times that the events of a room gave way to a notice because a client lagged.
+    pub collapsed: u64,
+    /// Events that were told by notices only, because their room said too much.
+    pub loud: u64,
+    /// Frames from clients that were refused as too many.
+    pub rate_limited: u64,
 }
 
 fn add(count: &AtomicU64, by: usize) {
@@ -103,6 +112,9 @@ impl Stats {
             closed_expired: load(&self.closed_expired),
             closed_revoked: load(&self.closed_revoked),
             closed_protocol: load(&self.closed_protocol),
+            collapsed: load(&self.collapsed),
+            loud: load(&self.loud),
+            rate_limited: load(&self.rate_limited),
         }
     }
 
@@ -131,6 +143,20 @@ impl Stats {
 
     pub(crate) fn packed(&self) {
         add(&self.events_packed, 1);
+    }
+
+    pub(crate) fn collapsed(&self, rooms: usize) {
+        if rooms > 0 {
+            add(&self.collapsed, rooms);
+        }
+    }
+
+    pub(crate) fn loud(&self) {
+        add(&self.loud, 1);
+    }
+
+    pub(crate) fn rate_limited(&self) {
+        add(&self.rate_limited, 1);
     }
 
     pub(crate) fn gap(&self) {

@@ -65,7 +65,7 @@ fn look_at(shared: &Shared, connection: &Connection, tick: u32, now: Timestamp) 
             } else if connection.wants_ping(silent) {
                 connection.answer(ping_frame());
             }
-            connection.release_when_due(tick);
+            connection.tend(tick);
         }
     }
 }

@@ -118,6 +118,13 @@ impl Default for Log {
 pub(crate) struct Realtime {
     /// Bytes waiting for one connection before it is closed as too slow, in KiB.
     pub(crate) queue_kib: usize,
+    /// What a room may send to a connection in a second before it only tells that it went on, in
+    /// KiB.
+    pub(crate) room_kib_per_second: usize,
+    /// Frames a client may send in a second for long.
+    pub(crate) frames_per_second: u16,
+    /// Frames a client may send at once after a pause.
+    pub(crate) frames_burst: u16,
     /// Most bytes of a message from a client, in KiB.
     pub(crate) frame_kib: u32,
     /// Most connections of one user at a time; 0: no limit.
@@ -134,6 +141,9 @@ impl Default for Realtime {
     fn default() -> Self {
         Self {
             queue_kib: 1024,
+            room_kib_per_second: 1024,
+            frames_per_second: 100,
+            frames_burst: 1000,
             frame_kib: 64,
             connections_per_user: 20,
             handshakes_per_second: 10_000,
@@ -205,6 +215,12 @@ impl Config {
         }
         if !(1..=3600).contains(&self.server.grace_seconds) {
             return refuse("server.grace_seconds", "it must be between 1 and 3600");
+        }
+        if !(1..=1024 * 1024).contains(&self.realtime.room_kib_per_second) {
+            return refuse("realtime.room_kib_per_second", "it must be between 1 and 1048576");
+        }
+        if self.realtime.frames_per_second == 0 || self.realtime.frames_burst == 0 {
+            return refuse("realtime.frames_per_second", "it and frames_burst must be at least 1");
         }
         if !(1..=60).contains(&self.server.read_model_wait_seconds) {
             return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");

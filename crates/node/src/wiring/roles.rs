@@ -288,6 +288,9 @@ async fn start_realtime(
     let mut config = RealtimeConfig {
         outbox_bytes_max: settings.queue_kib * 1024,
         deflate: settings.deflate,
+        room_bytes_per_second: settings.room_kib_per_second * 1024,
+        frames_per_second: settings.frames_per_second,
+        frames_burst: settings.frames_burst,
         allowed_origins: process.config.server.allowed_origins.clone(),
         door: DoorLimits {
             connections: process.capacity.connections,

@@ -57,6 +57,8 @@ codes! {
     InvalidPosition = 400 "invalid_position" "Not a position of this log";
     /// `Idempotency-Key` and `clientMessageId` are one key; both were given and they differ.
     IdempotencyKeyConflict = 400 "idempotency_key_conflict" "Two different keys";
+    /// A `subscribe` names at most 1,000 rooms and 1,000 people.
+    TooManySubscriptions = 400 "too_many_subscriptions" "Too many ids in a subscription";
     /// A header of the request does not fit; `detail` names it.
     InvalidHeader = 400 "invalid_header" "A header is not valid";
     /// The request needs an access token and carries none.

@@ -1,10 +1,12 @@
 //! What clients send.
 
-use klatch_domain::{ContentType, MessageId, RoomId};
+use klatch_domain::{ContentType, MessageId, RoomId, Seq};
 use klatch_ports::Position;
 use klatch_ports::api::commands::SendMessage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::subscribe::{AckPayload, SubscribePayload, Subscription, received, subscription};
 
 /// A frame taken apart as far as its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub enum Request {
     Delete(RoomId, MessageId),
     /// Go on after these positions.
     Resume(Vec<Position>),
+    /// What to get from now on.
+    Subscribe(Subscription),
+    /// All of the room's events up to this one have arrived.
+    Ack(RoomId, Seq),
     /// A new access token before the old one ends.
     Auth(String),
     /// Is anybody there?
@@ -106,7 +112,7 @@ struct AuthPayload {
 ///
 /// # Errors
 /// [`FrameError`] with one of the codes `malformed_json`, `unknown_type`, `invalid_payload`,
-/// `invalid_field`, `invalid_position`.
+/// `invalid_field`, `invalid_position`, `too_many_subscriptions`.
 pub fn parse(text: &str) -> Result<ClientFrame, FrameError> {
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| FrameError {
         request_id: None,
@@ -124,7 +130,7 @@ pub fn parse(text: &str) -> Result<ClientFrame, FrameError> {
     }
 }
 
-type Refusal = (&'static str, String);
+pub(super) type Refusal = (&'static str, String);
 
 fn request(kind: &str, payload: &str) -> Result<Request, Refusal> {
     match kind {
@@ -138,6 +144,8 @@ fn request(kind: &str, payload: &str) -> Result<Request, Refusal> {
             Ok(Request::Delete(id(&room_id, "roomId")?, id(&message_id, "messageId")?))
         }
         "resume" => resume(&read::<ResumePayload>(payload)?.positions),
+        "subscribe" => subscription(&read::<SubscribePayload>(payload)?).map(Request::Subscribe),
+        "ack" => received(&read::<AckPayload>(payload)?).map(|(room, seq)| Request::Ack(room, seq)),
         "auth" => Ok(Request::Auth(read::<AuthPayload>(payload)?.token)),
         "ping" => Ok(Request::Ping),
         other => {
@@ -196,7 +204,7 @@ fn resume(positions: &[String]) -> Result<Request, Refusal> {
     positions.iter().map(parse).collect::<Result<_, _>>().map(Request::Resume)
 }
 
-fn id<T: std::str::FromStr>(text: &str, field: &'static str) -> Result<T, Refusal> {
+pub(super) fn id<T: std::str::FromStr>(text: &str, field: &'static str) -> Result<T, Refusal> {
     text.parse().map_err(|_| invalid(field))
 }
 

@@ -5,6 +5,7 @@ pub mod close;
 pub mod event;
 pub mod resumed;
 pub mod server;
+pub mod subscribe;
 
 /// The subprotocol the server speaks.
 pub const SUBPROTOCOL: &str = "klatch.v1";

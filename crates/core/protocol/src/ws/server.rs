@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use klatch_domain::user::Profile;
-use klatch_domain::{ConnectionId, MessageId, RoomId, Timestamp, UserId};
+use klatch_domain::{ConnectionId, MessageId, RoomId, Seq, Timestamp, UserId};
 use klatch_ports::Position;
 use klatch_ports::api::commands::{Changed, Sent};
 use serde::Serialize;
@@ -191,6 +191,26 @@ pub fn renewed(request_id: Option<&str>, expires_at: Timestamp) -> Bytes {
     })
 }
 
+/// `ack` of a subscription: it counts for events from here on.
+pub fn subscribed(request_id: Option<&str>, positions: &[Position]) -> Bytes {
+    framed(&Envelope { kind: "ack", payload: Positions::of(positions), request_id })
+}
+
+/// `room` without a change: the room went on up to `head`, and what came is not sent. `position` is
+/// where `head` is: for reads of the room, not to resume from.
+pub fn room_notice(room: RoomId, head: Seq, position: Position) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        room_id: Shown<RoomId>,
+        head_seq: u64,
+        head_position: Shown<Position>,
+    }
+    let (room_id, head_position) = (Shown(room), Shown(position));
+    let payload = Payload { room_id, head_seq: head.0, head_position };
+    framed(&Envelope { kind: "room", payload, request_id: None })
+}
+
 /// A refusal of one request, in the words of the problem document.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -212,11 +232,20 @@ pub fn error(request_id: Option<&str>, payload: &ErrorPayload<'_>) -> Bytes {
     framed(&Envelope { kind: "error", payload, request_id })
 }
 
-/// `pong`.
-pub fn pong(request_id: Option<&str>) -> Bytes {
-    #[derive(Serialize)]
-    struct Nothing {}
-    framed(&Envelope { kind: "pong", payload: Nothing {}, request_id })
+/// `pong`: everything up to `positions` was sent before it, or told by a notice.
+pub fn pong(request_id: Option<&str>, positions: &[Position]) -> Bytes {
+    framed(&Envelope { kind: "pong", payload: Positions::of(positions), request_id })
+}
+
+#[derive(Serialize)]
+struct Positions {
+    positions: Vec<String>,
+}
+
+impl Positions {
+    fn of(positions: &[Position]) -> Self {
+        Self { positions: positions.iter().map(Position::to_string).collect() }
+    }
 }
 
 /// `invalid`: the positions mean nothing here; take a snapshot.

@@ -1,9 +1,10 @@
 //! One connection: who it is, its socket, what waits for it.
 
-mod misunderstood;
+mod choosing;
 mod outbox;
 mod session;
 mod stream;
+mod strikes;
 mod talk;
 
 use std::future::poll_fn;
@@ -16,8 +17,8 @@ use bytes::Bytes;
 use futures::task::AtomicWaker;
 use klatch_domain::permission::Actor;
 use klatch_domain::{ConnectionId, UserId};
+use klatch_ports::Position;
 use klatch_ports::api::auth::Identity;
-use klatch_ports::{Offset, Partition, Position};
 use klatch_protocol::ws::close::CloseCode;
 use parking_lot::Mutex;
 
@@ -25,9 +26,8 @@ use crate::framing::{close_echo, close_frame};
 use crate::state::Shared;
 use crate::stats::Stats;
 use crate::sweep;
-use outbox::NotWritten;
-use outbox::Outbox;
-pub(crate) use outbox::{LiveFrame, Phase};
+pub(crate) use outbox::{Concerns, LiveFrame, Passing, Phase};
+use outbox::{NotWritten, Outbox, Overfull, Terms};
 pub(crate) use session::Session;
 pub(crate) use stream::Stream;
 
@@ -182,19 +182,32 @@ impl Connection {
         let pushed = {
             let mut outbox = self.outbox.lock();
             let first = outbox.is_empty();
-            outbox.push(frame, self.shared.config.outbox_bytes_max).map(|()| first)
+            outbox.push(frame, self.cap()).map(|()| first)
         };
+        self.see_to(pushed);
+    }
+
+    /// Sees to it that what was queued is written by the connection's task.
+    fn see_to(&self, pushed: Result<bool, Overfull>) {
         match pushed {
             Ok(true) => self.waker.wake(),
             Ok(false) => {}
-            Err(outbox::Overfull) => self.close_slow(),
+            Err(Overfull) => self.close_slow(),
         }
+    }
+
+    fn cap(&self) -> usize {
+        self.shared.config.outbox_bytes_max
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { user: self.user, cap: self.cap(), tick: self.shared.tick() }
     }
 
     /// Queues a live event. True: the caller must see to it that [`Connection::flush`] is called.
     pub(crate) fn queue_live(&self, live: &LiveFrame) -> bool {
-        let queued = self.outbox.lock().push_live(live, self.shared.config.outbox_bytes_max);
-        queued.unwrap_or_else(|outbox::Overfull| {
+        let queued = self.outbox.lock().push_live(live, self.terms());
+        queued.unwrap_or_else(|Overfull| {
             self.close_slow();
             false
         })
@@ -202,8 +215,7 @@ impl Connection {
 
     /// Writes a live event at once, if nothing is before it; else queues it.
     pub(crate) fn write_live(&self, live: &LiveFrame) {
-        let cap = self.shared.config.outbox_bytes_max;
-        let written = self.outbox.lock().write_live(live, cap, &self.stream);
+        let written = self.outbox.lock().write_live(live, self.terms(), &self.stream);
         match written {
             Ok(false) => {}
             Ok(true) => self.waker.wake(),
@@ -234,18 +246,26 @@ impl Connection {
         self.outbox.lock().begin_resume()
     }
 
-    /// Lets held events go when their time is over.
-    pub(crate) fn release_when_due(&self, tick: u32) {
+    /// Once per tick: lets held events go when their time is over, and tells what was noted to be
+    /// told later.
+    pub(crate) fn tend(&self, tick: u32) {
         let ticks = sweep::ticks(self.shared.config.hold);
-        if self.outbox.lock().is_held_too_long(tick, ticks) {
-            self.release(|_, _| false);
+        let mut outbox = self.outbox.lock();
+        let is_due = outbox.is_held_too_long(tick, ticks);
+        let collapsed = outbox.take_collapsed();
+        let told = outbox.tell_noted(tick, self.cap());
+        drop(outbox);
+        self.see_to(told);
+        self.shared.stats.collapsed(collapsed);
+        if is_due {
+            self.release(|_| false);
         }
     }
 
     /// Queues a frame of a resume once less than half of what may wait is waiting. False: the
     /// connection closes.
     pub(crate) async fn answer_paced(&self, frame: Bytes) -> bool {
-        let half = self.shared.config.outbox_bytes_max / 2;
+        let half = self.cap() / 2;
         // Runs within the connection's task, which is polled again whenever the socket takes more.
         poll_fn(|_| {
             let outbox = self.outbox.lock();
@@ -260,7 +280,7 @@ impl Connection {
     }
 
     /// Lets held events go, except those that the client has seen elsewhere.
-    pub(crate) fn release(&self, passed: impl Fn(Partition, Offset) -> bool) {
+    pub(crate) fn release(&self, passed: impl Fn(Position) -> bool) {
         self.outbox.lock().release(passed);
         self.waker.wake();
     }

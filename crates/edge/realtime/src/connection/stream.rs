@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use super::outbox::Sink;
+
 /// What a connection reads from and writes to. Every call is for a shared reference: the task that
 /// owns the connection waits, any thread may write.
 #[derive(Debug)]
@@ -46,18 +48,6 @@ impl Stream {
         }
     }
 
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.try_write(bytes),
-        }
-    }
-
-    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => tcp.try_write_vectored(slices),
-        }
-    }
-
     /// Ends both directions now, whoever else still holds the connection.
     pub(crate) fn shutdown(&self) {
         match self {
@@ -65,6 +55,20 @@ impl Stream {
                 // It may be gone already.
                 let _ = socket2::SockRef::from(tcp).shutdown(Shutdown::Both);
             }
+        }
+    }
+}
+
+impl Sink for Stream {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write(bytes),
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write_vectored(slices),
         }
     }
 }

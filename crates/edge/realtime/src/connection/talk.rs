@@ -15,10 +15,14 @@ use klatch_protocol::ws::client::{ClientFrame, FrameError, Request, parse};
 use klatch_protocol::ws::close::CloseCode;
 use klatch_protocol::ws::server;
 
-use super::misunderstood::Misunderstood;
+use super::strikes::{Allowance, Rate, Strikes};
 use super::{Connection, Phase, Waiting};
+use crate::config::RealtimeConfig;
 use crate::framing::{Flow, Incoming, pong_frame};
 use crate::resume::resume;
+
+/// Words beyond the allowance within a minute that close a connection.
+const IGNORED_MAX: u8 = 10;
 
 type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -27,7 +31,10 @@ pub(super) struct Talk {
     connection: Arc<Connection>,
     /// What must be done before the client is listened to again.
     pending: Option<Pending>,
-    misunderstood: Misunderstood,
+    misunderstood: Strikes,
+    allowance: Allowance,
+    /// Words beyond the allowance.
+    ignored: Strikes,
     /// Whether the client has said something, so that live events need not be held any longer.
     spoke: bool,
 }
@@ -39,7 +46,10 @@ impl Talk {
             let connection = Arc::clone(&connection);
             Box::pin(resume(connection, None, positions)) as Pending
         });
-        Self { connection, pending, misunderstood: Misunderstood::default(), spoke }
+        let shared = &connection.shared;
+        let allowance = Allowance::full(rate(&shared.config), shared.tick());
+        let (misunderstood, ignored) = (Strikes::default(), Strikes::default());
+        Self { connection, pending, misunderstood, allowance, ignored, spoke }
     }
 
     /// Ready when nothing has to be waited for.
@@ -69,7 +79,11 @@ impl Talk {
             }
             _ if closing => return Flow::Go,
             Incoming::Text(text) => self.text(text),
-            Incoming::Ping(payload) => self.connection.answer(pong_frame(payload)),
+            Incoming::Ping(payload) => {
+                if self.is_allowed(|| None) {
+                    self.connection.answer(pong_frame(payload));
+                }
+            }
             Incoming::Pong => {}
         }
         let wait = self.pending.is_some() || self.connection.is_saturated();
@@ -87,14 +101,31 @@ impl Talk {
         let resumes = matches!(&frame, Ok(ClientFrame { request: Request::Resume(_), .. }));
         let first = !std::mem::replace(&mut self.spoke, true);
         if first && !resumes {
-            self.connection.release(|_, _| false);
+            self.connection.release(|_| false);
+        }
+        let id = |frame: &Result<ClientFrame, FrameError>| match frame {
+            Ok(frame) => frame.request_id.clone(),
+            Err(error) => error.request_id.clone(),
+        };
+        if !self.is_allowed(|| id(&frame)) {
+            return;
         }
         let ClientFrame { request_id, request } = match frame {
             Ok(frame) => frame,
             Err(error) => return self.not_understood(&error),
         };
         match request {
-            Request::Ping => self.connection.answer(server::pong(request_id.as_deref())),
+            Request::Ping => {
+                let positions = self.connection.shared.positions();
+                self.connection.answer(server::pong(request_id.as_deref(), &positions));
+            }
+            Request::Subscribe(subscription) => {
+                let positions = self.connection.shared.positions();
+                let answer = server::subscribed(request_id.as_deref(), &positions);
+                self.connection.subscribe(subscription, answer);
+            }
+            // Nobody is told yet how far others have got.
+            Request::Ack(..) => {}
             Request::Message(room, message) => self.send(request_id, room, message),
             Request::Edit(room, message, content) => self.wait_for(|connection| async move {
                 let commands = Arc::clone(&connection.shared.deps.commands);
@@ -133,6 +164,23 @@ impl Talk {
         connection.shared.deps.commands.submit_message(connection.actor(), room, message, reply);
     }
 
+    /// Whether the client may say one more word now; if not, it is told so, until it is too often.
+    fn is_allowed(&mut self, request_id: impl FnOnce() -> Option<String>) -> bool {
+        let connection = &self.connection;
+        let shared = &connection.shared;
+        if self.allowance.take(rate(&shared.config), shared.tick()) {
+            return true;
+        }
+        shared.stats.rate_limited();
+        let problem = Problem::new(Code::RateLimited).detail("too many frames at once");
+        connection.answer(refusal(request_id().as_deref(), &problem));
+        if self.ignored.one_more(shared.tick(), IGNORED_MAX) {
+            let reason = "too many frames, again and again";
+            connection.close(CloseCode::RateLimited, reason, Waiting::Keep);
+        }
+        false
+    }
+
     fn not_understood(&mut self, error: &FrameError) {
         let code = Code::ALL.iter().copied().find(|code| code.as_str() == error.code);
         let problem = Problem::new(code.unwrap_or(Code::InvalidPayload)).detail(&error.detail);
@@ -144,6 +192,10 @@ impl Talk {
             connection.close(CloseCode::BadFrames, reason, Waiting::Keep);
         }
     }
+}
+
+fn rate(config: &RealtimeConfig) -> Rate {
+    Rate { per_second: config.frames_per_second, burst: config.frames_burst }
 }
 
 /// Takes a new token of the same user.

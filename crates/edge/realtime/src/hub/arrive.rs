@@ -10,15 +10,13 @@ use std::sync::Arc;
 use klatch_ports::kv::Revision;
 use klatch_ports::{Offset, Partition, Position};
 use klatch_protocol::ws::server::{self, Hello, Limits};
+use klatch_protocol::ws::subscribe::SUBSCRIPTIONS_MAX;
 use tokio::time::Instant;
 
 use super::users::{Newcomer, UserRef};
 use super::{Hub, Message};
 use crate::connection::Connection;
 use crate::presence::Wish;
-
-/// Most ids of each kind in a subscription.
-const SUBSCRIPTIONS_MAX: usize = 1_000;
 
 impl Hub {
     pub(super) fn take_message(&mut self, message: Message) {

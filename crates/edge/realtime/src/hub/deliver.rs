@@ -8,7 +8,7 @@ use klatch_protocol::inbox::Effect;
 
 use super::users::UserRef;
 use super::{Hub, Item, Stopped};
-use crate::connection::LiveFrame;
+use crate::connection::{Concerns, LiveFrame};
 
 /// Where an event's frame comes from.
 #[derive(Debug)]
@@ -98,8 +98,21 @@ impl Hub {
     /// Hands a frame to everyone in the room, to be written by the next flush. Returns how many
     /// get it.
     fn hand_out(&mut self, partition: Partition, item: &Item, frame: &Bytes) -> usize {
+        let position = self.position(partition, item.offset);
         let Some(room) = self.rooms.speak(item.room) else { return 0 };
-        let live = LiveFrame { partition, offset: item.offset, frame: frame.clone() };
+        let max = self.shared.config.room_bytes_per_second;
+        let loud = room.is_loud(frame.len(), self.shared.tick(), max);
+        if loud {
+            self.shared.stats.loud();
+        }
+        let live = LiveFrame {
+            position,
+            room: item.room,
+            seq: item.seq,
+            frame: frame.clone(),
+            concerns: concerns(&item.effect),
+            loud,
+        };
         let mut event = self.outgoing.event(live);
         let (users, mut count) = (&self.users, 0);
         room.members.retain(|member| {
@@ -116,5 +129,13 @@ impl Hub {
     pub(super) fn position(&self, partition: Partition, offset: Offset) -> Position {
         let (stream, epoch) = (StreamId::Messages, self.epoch);
         Position { stream, partition, epoch, offset }
+    }
+}
+
+fn concerns(effect: &Effect) -> Concerns {
+    match effect {
+        Effect::None => Concerns::Nobody,
+        Effect::In(user) | Effect::Out(user) => Concerns::User(*user),
+        Effect::Began(_) | Effect::Gone => Concerns::All,
     }
 }

@@ -20,9 +20,31 @@ pub(super) struct Room {
     /// How many newcomers there had been when this room looked at them last.
     seen: u64,
     used: u64,
+    rate: Rate,
+}
+
+/// What a room said in the current second.
+#[derive(Debug, Default)]
+struct Rate {
+    tick: u32,
+    bytes: usize,
+    loud: bool,
 }
 
 impl Room {
+    /// Another event of so many bytes. Whether the room says more than `max` bytes a second: from
+    /// the event that goes beyond it until a second with less.
+    pub(super) fn is_loud(&mut self, bytes: usize, tick: u32, max: usize) -> bool {
+        let rate = &mut self.rate;
+        if rate.tick != tick {
+            let was_just_now = tick.wrapping_sub(rate.tick) == 1;
+            *rate = Rate { tick, bytes: 0, loud: was_just_now && rate.bytes > max };
+        }
+        rate.bytes = rate.bytes.saturating_add(bytes);
+        rate.loud |= rate.bytes > max;
+        rate.loud
+    }
+
     pub(super) fn add(&mut self, user: UserRef) {
         if !self.members.contains(&user) {
             self.members.push(user);
@@ -119,5 +141,21 @@ impl Rooms {
         let border = *border;
         self.known.retain(|_, room| room.used >= border);
         self.known.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_loud_beyond_its_bytes_and_until_a_second_with_less() {
+        let mut room = Room::default();
+        let mut says = |bytes, tick| room.is_loud(bytes, tick, 100);
+        assert_eq!([says(60, 1), says(40, 1), says(1, 1), says(1, 1)], [false, false, true, true]);
+        assert_eq!([says(1, 2), says(98, 2)], [true, true], "the second before was loud");
+        assert!(!says(1, 3));
+        assert!(says(101, 3));
+        assert!(!says(1, 5), "a silent second between");
     }
 }

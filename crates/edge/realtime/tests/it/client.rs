@@ -6,7 +6,7 @@ use futures::{SinkExt, StreamExt};
 use klatch_domain::{RoomId, UserId};
 use klatch_ports::{Offset, Position};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest};
@@ -31,6 +31,15 @@ pub(crate) async fn open(
     headers: &[(&'static str, String)],
 ) -> Result<WebSocketStream<TcpStream>, Box<Refusal>> {
     let tcp = TcpStream::connect(server.address).await.unwrap();
+    open_on(tcp, server, path, headers).await
+}
+
+async fn open_on(
+    tcp: TcpStream,
+    server: &Server,
+    path: &str,
+    headers: &[(&'static str, String)],
+) -> Result<WebSocketStream<TcpStream>, Box<Refusal>> {
     let mut request = format!("ws://{}{path}", server.address).into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
@@ -53,9 +62,23 @@ impl Client {
         Self::connect_to(server, user, &format!("/ws?position={from}")).await
     }
 
+    /// Connects with a receive buffer so small that not reading is felt at once.
+    pub(crate) async fn connect_narrow(server: &Server, user: UserId) -> Self {
+        let tcp = TcpSocket::new_v4().unwrap();
+        tcp.set_recv_buffer_size(4 * 1024).unwrap();
+        let tcp = tcp.connect(server.address).await.unwrap();
+        let token = [("authorization", format!("Bearer {user}"))];
+        let socket = open_on(tcp, server, "/ws", &token).await.unwrap();
+        Self::welcome(socket, user).await
+    }
+
     async fn connect_to(server: &Server, user: UserId, path: &str) -> Self {
         let token = [("authorization", format!("Bearer {user}"))];
         let socket = open(server, path, &token).await.unwrap();
+        Self::welcome(socket, user).await
+    }
+
+    async fn welcome(socket: WebSocketStream<TcpStream>, user: UserId) -> Self {
         let mut client = Self { socket, user, hello: Value::Null };
         client.hello = client.frame().await;
         assert_eq!(client.hello["type"], "hello");
@@ -69,6 +92,11 @@ impl Client {
 
     pub(crate) async fn send(&mut self, frame: &Value) {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    /// As [`Client::send`]; the connection may have ended.
+    pub(crate) async fn try_send(&mut self, frame: &Value) -> Result<(), tungstenite::Error> {
+        self.socket.send(Message::text(frame.to_string())).await
     }
 
     /// Says something, so that live events are not held back for a resume.
@@ -115,6 +143,39 @@ impl Client {
                 return code;
             }
         }
+    }
+
+    /// The answer to `subscribe`, which must be the next frame.
+    pub(crate) async fn subscribe(&mut self, payload: &Value) {
+        self.send(&json!({"type": "subscribe", "requestId": "s", "payload": payload})).await;
+        let ack = self.frame_of("ack").await;
+        assert_eq!(ack["requestId"], "s");
+        assert!(ack["payload"]["positions"][0].is_string());
+    }
+
+    /// The next frame, which must say of `room` that it went on up to `head`, and no more.
+    pub(crate) async fn expect_notice(&mut self, room: RoomId, head: u64) {
+        let frame = self.frame_of("room").await;
+        let payload = &frame["payload"];
+        assert_eq!(
+            (&payload["roomId"], &payload["headSeq"]),
+            (&json!(room.to_string()), &json!(head))
+        );
+        assert!(payload["headPosition"].as_str().unwrap().parse::<Position>().is_ok());
+        assert_eq!(payload.as_object().unwrap().len(), 3, "{payload}");
+    }
+
+    /// What the next frames, all notices of `room`, tell, until they tell `head`.
+    pub(crate) async fn heads_up_to(&mut self, room: RoomId, head: u64) -> Vec<u64> {
+        let mut heads = vec![0];
+        while heads.last() != Some(&head) {
+            let frame = self.frame_of("room").await;
+            assert_eq!(frame["payload"]["roomId"], room.to_string());
+            let next = frame["payload"]["headSeq"].as_u64().unwrap();
+            assert!(heads.last() < Some(&next));
+            heads.push(next);
+        }
+        heads
     }
 
     /// The next `count` events: where, and in which room.

@@ -119,49 +119,6 @@ async fn a_frame_that_arrives_byte_by_byte_is_one_frame() {
     }
     let mut answer = [0; 64];
     let read = tokio::time::timeout(PATIENCE, tcp.read(&mut answer)).await.unwrap().unwrap();
-    assert_eq!(&answer[2..read], br#"{"type":"pong","payload":{}}"#);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_read_is_closed_with_bounded_memory_and_others_go_on() {
-    let config = RealtimeConfig {
-        outbox_bytes_max: 256 * 1024,
-        send_buffer_bytes: Some(64 * 1024),
-        ..RealtimeConfig::default()
-    };
-    let server = Server::quick(config).await;
-    let world = &server.world;
-    let (ann, ben) = (world.user("ann").await, world.user("ben").await);
-    let room = world.room(&[ann, ben]);
-    let mut slow = Client::connect(&server, ann).await;
-    slow.ping().await;
-    let mut quick = Client::connect(&server, ben).await;
-    quick.ping().await;
-    let text = "x".repeat(30_000);
-    let mut most = 0;
-    for n in 0..300 {
-        world.say(room, ben, &text);
-        assert_eq!(quick.frame_of("message").await["payload"]["seq"], n + 2);
-        most = most.max(server.realtime.stats().snapshot().queued_bytes);
-        if server.realtime.stats().snapshot().closed_slow > 0 && n > 250 {
-            break;
-        }
-    }
-    let stats = server.realtime.stats().snapshot();
-    assert_eq!(stats.closed_slow, 1);
-    assert!(most <= 256 * 1024, "{most} bytes waited");
-    // What was begun is finished, then the reason follows; nothing is half a frame.
-    let mut last = 1;
-    let code = loop {
-        match slow.next().await {
-            Ok(frame) => {
-                let seq = frame["payload"]["seq"].as_u64().unwrap();
-                assert_eq!(seq, last + 1);
-                last = seq;
-            }
-            Err(code) => break code,
-        }
-    };
-    assert_eq!(code, Some(4002));
-    assert!(last < 302, "all came through");
+    let pong: serde_json::Value = serde_json::from_slice(&answer[2..read]).unwrap();
+    assert_eq!(pong["type"], "pong");
 }
