@@ -60,6 +60,8 @@ export interface RoomHint {
   type: 'room-hint';
   roomId: RoomId;
   headSeq?: number;
+  /** Where `headSeq` is: reads with it are not stale. Not a place to resume from. */
+  headPosition?: string;
   memberCount?: number;
 }
 
@@ -101,7 +103,7 @@ export type ServerFrame =
   | ErrorFrame
   | Resumed
   | { type: 'invalid'; reason: string }
-  | { type: 'pong' };
+  | { type: 'pong'; positions: string[] };
 
 /** What the client says; `requestId` is added by the sender. */
 export type ClientFrame =
@@ -151,7 +153,7 @@ export function parseFrame(raw: string): ServerFrame | null {
     case 'hello':
       return parseHello(payload);
     case 'pong':
-      return { type: 'pong' };
+      return { type: 'pong', positions: texts(payload, 'positions') };
     case 'ack':
       return requestId === undefined ? null : { type: 'ack', requestId, payload };
     case 'error':
@@ -233,8 +235,10 @@ function parseEvent(type: string, p: Fields): ServerFrame | null {
 function parseHint(roomId: RoomId, p: Fields): RoomHint {
   const hint: RoomHint = { type: 'room-hint', roomId };
   const headSeq = number(p, 'headSeq');
+  const headPosition = text(p, 'headPosition');
   const memberCount = number(p, 'memberCount');
   if (headSeq !== undefined) hint.headSeq = headSeq;
+  if (headPosition !== undefined) hint.headPosition = headPosition;
   if (memberCount !== undefined) hint.memberCount = memberCount;
   return hint;
 }

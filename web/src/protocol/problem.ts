@@ -99,6 +99,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   unavailable: 'The server cannot do this at the moment. Please try again soon.',
   unreadable: 'The server gave an answer this page does not understand.',
   user_not_found: 'There is no such person.',
+  too_many_subscriptions: 'That is too much to follow at once.',
   username_taken: 'This user name is taken.',
   wrong_room_type: 'This is not possible in this kind of room.',
 };

@@ -50,10 +50,11 @@ describe('frames', () => {
   });
 
   it('room without a seq is a hint', () => {
-    expect(frame('room', { roomId: 'r', headSeq: 9 })).toEqual({
+    expect(frame('room', { roomId: 'r', headSeq: 9, headPosition: 'm0-1.7' })).toEqual({
       type: 'room-hint',
       roomId: 'r',
       headSeq: 9,
+      headPosition: 'm0-1.7',
     });
   });
 

@@ -160,6 +160,32 @@ describe('live events', () => {
     expect(server.calls).toContain('history r - 3');
   });
 
+  it('a hint fetches what it tells of, not older than it, and events go on after it', async () => {
+    await open();
+    server.add('r', message('r', 4), message('r', 5));
+    server.rooms = [room('r', { headSeq: 5, lastOrdinal: 5 })];
+    server.socket.say('room', { roomId: 'r', headSeq: 5, headPosition: 'm0-a.105' });
+    await clock.advance(1_000);
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 4, 5]);
+    expect(state().roomPositions.r).toBe('m0-a.105');
+    server.socket.say('message', event(message('r', 6)));
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(state().timelines.r?.ahead).toEqual([]);
+  });
+
+  it('a room hinted at while another is open is completed when it is opened', async () => {
+    await open();
+    await client.rooms.open('s');
+    server.add('r', message('r', 4));
+    server.socket.say('room', { roomId: 'r', headSeq: 4, headPosition: 'm0-a.104' });
+    await settle();
+    await client.rooms.open('r');
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 4]);
+  });
+
   it('a hole made by an edit shows the edit', async () => {
     await open();
     const edited = message('r', 2, { content: 'mended', editedAt: '2026-03-01T10:00:00Z' });
@@ -238,6 +264,30 @@ describe('reconnecting', () => {
     expect(seqs('r')).toEqual([1, 2, 3, 4, 5, 6]);
     expect(server.count('history')).toBe(before);
     expect(state().link.phase).toBe('live');
+  });
+
+  it('a room whose last word was a hint is read again, whatever the answer to resume', async () => {
+    await open();
+    server.add('r', message('r', 4));
+    server.socket.say('room', { roomId: 'r', headSeq: 4, headPosition: 'm0-a.104' });
+    await clock.advance(1_000);
+    await settle();
+    await reconnect();
+    server.add('r', message('r', 5));
+    server.socket.hello(['m0-a.109']);
+    server.socket.say('resumed', { tier: 'replay', replayed: 0, positions: ['m0-a.109'] });
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 4, 5]);
+    expect(state().roomPositions.r).toBe('m0-a.109');
+  });
+
+  it('a pong moves the place to resume from, a hint does not', async () => {
+    await open();
+    server.socket.say('pong', { positions: ['m0-a.150'] });
+    server.socket.say('room', { roomId: 'r', headSeq: 9, headPosition: 'm0-a.180' });
+    await reconnect();
+    server.socket.hello(['m0-a.200']);
+    expect(server.socket.last('resume').payload).toEqual({ positions: ['m0-a.150'] });
   });
 
   it('a break during the replay resumes from before it', async () => {

@@ -29,6 +29,8 @@ export class Client {
   readonly core: Core;
   readonly #live: Live;
   readonly #later = new Map<string, () => void>();
+  /** Rooms whose last word was a hint. */
+  readonly #hinted = new Set<RoomId>();
 
   constructor(transport: Transport, env: Environment) {
     this.store = new Store(env.after);
@@ -59,6 +61,7 @@ export class Client {
   #onSignedOut(): void {
     this.#live.stop();
     this.people.forget();
+    this.#hinted.clear();
     for (const cancel of this.#later.values()) cancel();
     this.#later.clear();
   }
@@ -73,8 +76,15 @@ export class Client {
     const flushed = this.sending.flush();
     if (complete) {
       for (const roomId of Object.keys(this.store.get().timelines)) this.#mend(roomId);
+      // A room whose last word was a hint may have gone on without another one.
+      const position = this.#live.position;
+      for (const roomId of this.#hinted) {
+        if (position !== undefined) this.rooms.heard(roomId, position);
+        this.#mendHinted(roomId, true);
+      }
       return;
     }
+    this.#hinted.clear();
     // What we sent ourselves is confirmed first, so that it is not shown beside its copy.
     await Promise.race([flushed, this.core.sleep(FLUSH_LIMIT_MS)]);
     await this.rooms.load();
@@ -88,12 +98,14 @@ export class Client {
 
   #onFrame(frame: ServerFrame): void {
     if (frame.type === 'room-hint') {
+      this.#hinted.add(frame.roomId);
       this.store.dispatchSoon({ type: 'hint', hint: frame });
       return this.#soon(`hint ${frame.roomId}`, HINT_DELAY_MS, () =>
         this.#mendHinted(frame.roomId),
       );
     }
     if (!('seq' in frame)) return;
+    this.#hinted.delete(frame.roomId);
     this.store.dispatchSoon({ type: 'event', event: frame });
     this.#learnFrom(frame);
     if (this.#live.isLive) this.#mend(frame.roomId);
@@ -119,10 +131,11 @@ export class Client {
     if (broken) void this.history.reconcile(roomId);
   }
 
-  #mendHinted(roomId: RoomId): void {
+  /** Fetches what a hint told of. `again`: it may have gone on since, untold. */
+  #mendHinted(roomId: RoomId, again = false): void {
     const { rooms, openRoom, timelines } = this.store.get();
     const behind = (rooms[roomId]?.headSeq ?? 0) > (timelines[roomId]?.headSeen ?? 0);
-    if (openRoom === roomId && behind) void this.history.reconcile(roomId);
+    if (openRoom === roomId && (behind || again)) void this.history.reconcile(roomId);
     void this.rooms.refresh(roomId);
   }
 

@@ -122,6 +122,8 @@ export class Live {
       case 'hello':
         return this.#onHello(frame);
       case 'pong':
+        // Everything up to these came before: a place to resume from, however quiet the rooms are.
+        for (const position of frame.positions) this.#hear(position);
         return;
       case 'ack':
         return this.#requests.resolve(frame.requestId, frame.payload);

@@ -122,9 +122,13 @@ function applyRoom(state: State, event: RoomEvent): State {
   });
 }
 
-/** A hint has no place in the log; it only says that the room is further than we know. */
+/** A hint says that the room is further than we know, and where reading it is not stale. */
 export function reduceHint(state: State, hint: RoomHint): State {
-  return patchRoom(state, hint.roomId, (room) => ({
+  const { roomId, headPosition } = hint;
+  const roomPositions = headPosition
+    ? { ...state.roomPositions, [roomId]: later(state.roomPositions[roomId], headPosition) }
+    : state.roomPositions;
+  return patchRoom({ ...state, roomPositions }, roomId, (room) => ({
     ...room,
     headSeq: Math.max(room.headSeq, hint.headSeq ?? 0),
     memberCount: hint.memberCount ?? room.memberCount,

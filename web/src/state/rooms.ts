@@ -67,8 +67,10 @@ export class Rooms {
     if (!room) await this.refresh(roomId);
     if (!this.#core.state.members[roomId]) void this.loadMembers(roomId);
     if (timeline?.status !== 'ready') await this.#history.load(roomId);
-    // Rooms one only looks at get no events.
-    else if (room && !room.joined) await this.#history.reconcile(roomId);
+    // Rooms one only looks at get no events; of others a hint may have come instead of some.
+    else if (room && (!room.joined || room.headSeq > timeline.headSeen)) {
+      await this.#history.reconcile(roomId);
+    }
   }
 
   close(): void {
