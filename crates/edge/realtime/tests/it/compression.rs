@@ -23,7 +23,7 @@ async fn live(server: &Server, user: UserId, offer: Option<&str>) -> Raw {
     let mut raw = Raw::open(server, user, offer).await;
     raw.write(&frame(FIN | TEXT, PING)).await;
     let (_, pong) = raw.frame().await.unwrap();
-    assert_eq!(pong, br#"{"type":"pong","payload":{}}"#);
+    assert!(pong.starts_with(br#"{"type":"pong","payload":{"#));
     raw
 }
 
@@ -99,9 +99,10 @@ async fn events_that_were_held_back_or_had_to_wait_keep_their_order_and_form() {
         server.world.say(room, ann, &format!("{n} {}", "la ".repeat(n * 7)));
     }
     raw.write(&frame(FIN | TEXT, PING)).await;
-    let mut next = 2;
-    while next < 52 {
+    let (mut next, mut is_answered) = (2, false);
+    while next < 52 || !is_answered {
         let (event, is_packed) = text(&mut raw).await;
+        is_answered |= event["type"] == "pong";
         if event["type"] == "message" {
             assert!(is_packed);
             assert_eq!(event["payload"]["seq"], next);
