@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
+use klatch_embedded::stores::{MessageStore, MetadataStore};
 use klatch_fanout::FanOutStats;
 use klatch_memory::bus::MemoryBus;
 use klatch_pump::Progress;
@@ -17,6 +18,8 @@ pub(crate) struct Sources {
     projections: Vec<Arc<Progress>>,
     fanout: Vec<Arc<FanOutStats>>,
     realtime: Arc<klatch_realtime::Stats>,
+    messages: Arc<MessageStore>,
+    metadata: Arc<MetadataStore>,
     instance: String,
 }
 
@@ -52,6 +55,8 @@ impl Sources {
             projections: roles.projections.clone(),
             fanout: roles.fanout.clone(),
             realtime: roles.realtime.stats(),
+            messages: adapters.messages.clone(),
+            metadata: adapters.metadata.clone(),
             instance: process.instance.to_string(),
         }
     }
@@ -66,6 +71,7 @@ impl Sources {
             format!("{{version=\"{version}\",instance=\"{instance}\",durability=\"fsync\"}}");
         page.value("klatch_info", &labels, 1);
         self.log(&mut page);
+        self.stores(&mut page);
         self.workers(&mut page);
         self.fanout(&mut page);
         self.realtime(&mut page);
@@ -100,6 +106,16 @@ impl Sources {
         page.value("klatch_log_sync_seconds_count", "", stats.syncs);
     }
 
+    fn stores(&self, page: &mut Page) {
+        let name = "klatch_store_reads_total";
+        page.about(name, "counter", "Reads of the stores, those of their own writers excepted.");
+        for (store, reads) in
+            [("messages", self.messages.reads()), ("metadata", self.metadata.reads())]
+        {
+            page.value(name, &format!("{{store=\"{store}\"}}"), reads);
+        }
+    }
+
     fn workers(&self, page: &mut Page) {
         let all: Vec<_> = self.projections.iter().map(|progress| progress.snapshot()).collect();
         let columns = [
@@ -131,7 +147,27 @@ impl Sources {
         let total = |count: fn(&klatch_fanout::StatsSnapshot) -> u64| all.iter().map(count).sum();
         page.counter("klatch_fanout_events_total", "Events looked at.", total(|s| s.events));
         page.counter("klatch_fanout_publishes_total", "Frames to inboxes.", total(|s| s.publishes));
+        let heartbeats = total(|s| s.heartbeats);
+        page.counter("klatch_fanout_heartbeats_total", "Frames that told no event.", heartbeats);
         page.gauge("klatch_fanout_active_rooms", "Rooms in memory.", total(|s| s.active_rooms));
+        page.gauge("klatch_fanout_online_users", "Users online somewhere.", total(|s| s.users));
+        let stats = self.realtime.snapshot();
+        let name = "klatch_routing_bytes";
+        page.about(name, "gauge", "Memory that routing takes, about.");
+        let sizes = [
+            ("fanout", "users", total(|s| s.users_bytes), total(|s| s.users)),
+            ("fanout", "rooms", total(|s| s.rooms_bytes), total(|s| s.active_rooms)),
+            ("realtime", "users", stats.users_bytes, stats.users),
+            ("realtime", "rooms", stats.rooms_bytes, stats.rooms),
+        ];
+        for (role, of, bytes, _) in sizes {
+            page.value(name, &format!("{{role=\"{role}\",of=\"{of}\"}}"), bytes);
+        }
+        let name = "klatch_routing_bytes_each";
+        page.about(name, "gauge", "The same per online user and per room.");
+        for (role, of, bytes, count) in sizes {
+            page.value(name, &format!("{{role=\"{role}\",of=\"{of}\"}}"), bytes / count.max(1));
+        }
         page.counter("klatch_bus_dropped_total", "Payloads the bus dropped.", self.bus.dropped());
     }
 }

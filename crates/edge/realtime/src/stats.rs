@@ -10,6 +10,8 @@ pub struct Stats {
     connections: AtomicU64,
     users: AtomicU64,
     rooms: AtomicU64,
+    users_bytes: AtomicU64,
+    rooms_bytes: AtomicU64,
     queued_bytes: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
@@ -41,6 +43,10 @@ pub struct StatsSnapshot {
     pub users: u64,
     /// Rooms whose connected members are remembered.
     pub rooms: u64,
+    /// About how many bytes the hub takes for users, as of some seconds ago.
+    pub users_bytes: u64,
+    /// About how many bytes the hub takes for rooms, as of some seconds ago.
+    pub rooms_bytes: u64,
     /// Bytes that wait for slow connections, as of the last second.
     pub queued_bytes: u64,
     /// Upgrades granted.
@@ -95,6 +101,8 @@ impl Stats {
             connections: load(&self.connections),
             users: load(&self.users),
             rooms: load(&self.rooms),
+            users_bytes: load(&self.users_bytes),
+            rooms_bytes: load(&self.rooms_bytes),
             queued_bytes: load(&self.queued_bytes),
             accepted: load(&self.accepted),
             refused: load(&self.refused),
@@ -126,6 +134,11 @@ impl Stats {
     pub(crate) fn hub(&self, users: usize, rooms: usize) {
         self.users.store(users as u64, Ordering::Relaxed);
         self.rooms.store(rooms as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hub_bytes(&self, users: usize, rooms: usize) {
+        self.users_bytes.store(users as u64, Ordering::Relaxed);
+        self.rooms_bytes.store(rooms as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn upgrade(&self, granted: bool) {

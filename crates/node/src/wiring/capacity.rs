@@ -30,8 +30,8 @@ impl Capacity {
     }
 
     fn of(files: u64, asked: Option<usize>) -> Self {
-        // Segments, tables, journals, and what no one counts.
-        let reserve = (files / 16).clamp(96, 1_024);
+        // The stores keep up to 384 tables open, the log some segments.
+        let reserve = (files / 2).clamp(96, 768);
         let sockets = usize::try_from(files - reserve).unwrap_or(usize::MAX);
         let for_requests = (sockets / 32).clamp(8, 512);
         let connections = sockets - for_requests;
@@ -55,10 +55,10 @@ mod tests {
             (sockets, connections)
         };
         assert_eq!(of(128, None), (32, 24));
-        assert_eq!(of(1_024, None), (928, 899));
-        assert_eq!(of(20_000, None), (18_976, 18_464));
+        assert_eq!(of(1_024, None), (512, 496));
+        assert_eq!(of(20_000, None), (19_232, 18_720));
         assert_eq!(of(20_000, Some(100)), (612, 100));
-        assert_eq!(of(1_024, Some(50_000)), (928, 899), "more than there are files is not had");
+        assert_eq!(of(1_024, Some(50_000)), (512, 496), "more than there are files is not had");
         assert!(of(u64::MAX, None).1 > 1 << 40);
     }
 }

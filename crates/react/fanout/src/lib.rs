@@ -5,5 +5,7 @@
 mod presence;
 mod routing;
 mod run;
+mod stats;
 
-pub use run::{Deps, FanOut, FanOutConfig, FanOutStats, StatsSnapshot};
+pub use run::{Deps, FanOut, FanOutConfig};
+pub use stats::{FanOutStats, StatsSnapshot};

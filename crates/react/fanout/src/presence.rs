@@ -9,6 +9,22 @@ use roaring::RoaringBitmap;
 /// The KV prefix of presence: `user.{user}.{instance}`.
 pub(crate) const PREFIX: &str = "user.";
 
+/// A user in a set of those without a number, its share of free places included.
+const UNNUMBERED_BYTES: usize = (size_of::<UserId>() + 1) * 8 / 7;
+
+/// About how many bytes a set takes: what it would take written down, and its containers' heads.
+pub(crate) fn bitmap_bytes(set: &RoaringBitmap) -> usize {
+    set.serialized_size() + set.statistics().n_containers as usize * CONTAINER_BYTES
+}
+
+/// The head of a container in memory.
+const CONTAINER_BYTES: usize = 32;
+
+/// About how many bytes a table takes, its free places included.
+pub(crate) fn table_bytes<K, V>(table: &HashMap<K, V>) -> usize {
+    table.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1)
+}
+
 /// Reads a presence key.
 pub(crate) fn parse_key(key: &str) -> Option<(UserId, InstanceId)> {
     let (user, instance) = key.strip_prefix(PREFIX)?.split_once('.')?;
@@ -100,6 +116,16 @@ impl Instances {
         }
     }
 
+    /// How many users are online somewhere, and about how many bytes knowing that takes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let users = self.online.values().map(|online| online.users).sum();
+        let of = |online: &Online| {
+            bitmap_bytes(&online.numbers) + online.unnumbered.capacity() * UNNUMBERED_BYTES
+        };
+        let sets: usize = self.online.values().map(of).sum();
+        (users, sets + table_bytes(&self.numbers))
+    }
+
     /// How many instances hold connections.
     pub(crate) fn len(&self) -> usize {
         self.online.len()
@@ -175,6 +201,25 @@ mod tests {
         assert_eq!(with(&instances, &[1]), [THERE]);
         assert!(instances.depart(ANN, THERE));
         assert_eq!(instances.len(), 0);
+    }
+
+    #[test]
+    fn a_hundred_thousand_online_users_take_less_than_a_hundred_bytes_each() {
+        let mut instances = Instances::default();
+        for user in 0..100_000_u32 {
+            let id = UserId::from_bits(u128::from(user) + 1);
+            let instance = if user % 2 == 0 { HERE } else { THERE };
+            // Members of a site of a million.
+            instances.arrive(id, instance, Some(UserNumber(user * 10)));
+        }
+        let (users, bytes) = instances.size();
+        assert_eq!(users, 100_000);
+        assert!(bytes / users < 100, "{} bytes each", bytes / users);
+        for user in 0..100_000_u32 {
+            let id = UserId::from_bits(u128::from(user) + 1);
+            instances.depart(id, if user % 2 == 0 { HERE } else { THERE });
+        }
+        assert_eq!(instances.size().0, 0);
     }
 
     #[test]

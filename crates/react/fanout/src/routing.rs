@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use klatch_domain::Seq;
 
+use crate::presence::{bitmap_bytes, table_bytes};
+
 /// Rooms remembered before those that have been silent longest are forgotten.
 const ACTIVE_ROOMS_MAX: usize = 100_000;
 
@@ -124,6 +126,12 @@ impl ActiveRooms {
         self.rooms.retain(|_, active| active.used > median);
     }
 
+    /// About how many bytes they take. Visits every room.
+    pub(crate) fn bytes(&self) -> usize {
+        let sets: usize = self.rooms.values().map(|active| bitmap_bytes(&active.members)).sum();
+        table_bytes(&self.rooms) + sets
+    }
+
     /// How many rooms are remembered.
     pub(crate) fn len(&self) -> usize {
         self.rooms.len()
@@ -144,4 +152,30 @@ async fn wait(store: &dyn MetadataReader, at: EventAt) -> PortResult<()> {
         tracing::warn!(room.id = %at.room, event.offset = offset, "metadata lags; fan-out waits");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rooms(count: u32, members: u32, spread: u32) -> ActiveRooms {
+        let mut rooms = ActiveRooms::default();
+        for room in 0..count {
+            let members = (0..members).map(|member| (room * 7 + member * spread) % 1_000_000);
+            let active = Active { members: members.collect(), unnumbered: 0, used: 0 };
+            rooms.rooms.insert(RoomId::from_bits(u128::from(room) + 1), active);
+        }
+        rooms
+    }
+
+    #[test]
+    fn active_rooms_take_little_more_than_two_bytes_a_member_and_a_huge_one_less_than_one() {
+        let each = |rooms: &ActiveRooms| rooms.bytes() / rooms.len();
+        let small = each(&rooms(10_000, 10, 100));
+        assert!(small < 300, "a room of ten takes {small} bytes");
+        let scattered = each(&rooms(100, 1_000, 997));
+        assert!(scattered < 4_500, "a room of a thousand among a million takes {scattered} bytes");
+        let huge = each(&rooms(1, 1_000_000, 1));
+        assert!(huge < 200_000, "a room of a million takes {huge} bytes");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use klatch_domain::event::{Change, Event, TimelineEvent};
@@ -22,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::presence::{Instances, PREFIX, parse_key};
 use crate::routing::{ActiveRooms, EventAt};
+use crate::stats::FanOutStats;
+
+/// How often the size of what is in memory is looked at: that visits every active room.
+const SIZE_EVERY: Duration = Duration::from_secs(5);
 
 /// Everything fan-out may touch.
 pub struct Deps {
@@ -54,45 +58,6 @@ impl Default for FanOutConfig {
     }
 }
 
-/// Counts for metrics.
-#[derive(Debug, Default)]
-pub struct FanOutStats {
-    events: AtomicU64,
-    publishes: AtomicU64,
-    instances: AtomicU64,
-    active_rooms: AtomicU64,
-    position: AtomicU64,
-}
-
-/// Counts at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StatsSnapshot {
-    /// Events looked at.
-    pub events: u64,
-    /// Frames published, heartbeats included.
-    pub publishes: u64,
-    /// Instances that hold connections.
-    pub instances: u64,
-    /// Rooms whose members are in memory.
-    pub active_rooms: u64,
-    /// Offset up to which the log was looked at.
-    pub position: u64,
-}
-
-impl FanOutStats {
-    /// The counts now.
-    pub fn snapshot(&self) -> StatsSnapshot {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        StatsSnapshot {
-            events: load(&self.events),
-            publishes: load(&self.publishes),
-            instances: load(&self.instances),
-            active_rooms: load(&self.active_rooms),
-            position: load(&self.position),
-        }
-    }
-}
-
 /// The active consumer of one partition of rooms.
 pub struct FanOut {
     deps: Deps,
@@ -105,6 +70,7 @@ pub struct FanOut {
     rooms: ActiveRooms,
     links: HashMap<InstanceId, Link>,
     presence: Revision,
+    sized: Instant,
 }
 
 /// The end of an instance's chain.
@@ -141,6 +107,7 @@ impl FanOut {
             rooms: ActiveRooms::default(),
             links: HashMap::new(),
             presence: Revision::default(),
+            sized: Instant::now(),
         })
     }
 
@@ -180,6 +147,7 @@ impl FanOut {
                 self.presence_change(change).await?;
             }
             self.send_news().await?;
+            self.tell_size();
             let before = self.at;
             self.serve_batch().await?;
             if self.at > before {
@@ -236,6 +204,20 @@ impl FanOut {
             self.publish(instance, Vec::new()).await?;
         }
         Ok(())
+    }
+
+    /// How much memory routing takes, now and then.
+    fn tell_size(&mut self) {
+        let now = Instant::now();
+        if now - self.sized < SIZE_EVERY {
+            return;
+        }
+        self.sized = now;
+        let (users, bytes) = self.instances.size();
+        self.stats.users.store(users as u64, Ordering::Relaxed);
+        self.stats.users_bytes.store(bytes as u64, Ordering::Relaxed);
+        self.stats.active_rooms.store(self.rooms.len() as u64, Ordering::Relaxed);
+        self.stats.rooms_bytes.store(self.rooms.bytes() as u64, Ordering::Relaxed);
     }
 
     async fn serve_batch(&mut self) -> PortResult<()> {
@@ -354,6 +336,7 @@ impl FanOut {
 
     async fn publish(&mut self, instance: InstanceId, events: Vec<InboxEvent>) -> PortResult<()> {
         let Some(link) = self.links.get_mut(&instance) else { return Ok(()) };
+        let tells_nothing = u64::from(events.is_empty());
         let frame = InboxFrame {
             partition: self.partition,
             epoch: self.deps.log.epoch(),
@@ -368,6 +351,7 @@ impl FanOut {
         link.presence = self.presence;
         link.sent = Instant::now();
         self.stats.publishes.fetch_add(1, Ordering::Relaxed);
+        self.stats.heartbeats.fetch_add(tells_nothing, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Samples by name, labels added up.
+/// Samples by name with their labels, and by name alone with all labels added up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     sums: BTreeMap<String, f64>,
@@ -18,6 +18,9 @@ impl Metrics {
             let (name, labels) = name.split_once('{').unwrap_or((name, ""));
             if let Ok(value) = value.parse::<f64>() {
                 *metrics.sums.entry(name.to_owned()).or_default() += value;
+                if !labels.is_empty() {
+                    metrics.sums.insert(format!("{name}{{{labels}"), value);
+                }
             }
             if let Some((_, rest)) = labels.split_once("durability=\"") {
                 metrics.durability = rest.split('"').next().map(str::to_owned);
@@ -66,6 +69,7 @@ mod tests {
         let (before, after) = (Metrics::parse(&text(1, 2, 1)), Metrics::parse(&text(11, 12, 5)));
         assert_eq!(after.since(&before, "klatch_log_records_total"), Some(20.0));
         assert_eq!(after.records_per_sync(&before), Some(5.0));
+        assert_eq!(after.since(&before, r#"klatch_log_records_total{p="0"}"#), Some(10.0));
         assert_eq!(after.since(&before, "klatch_no_such_thing"), None);
         assert_eq!(after.durability(), Some("fsync"));
     }

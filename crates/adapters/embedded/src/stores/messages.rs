@@ -63,6 +63,11 @@ impl MessageStore {
         })
         .await
     }
+
+    /// How often readers asked since the start, for metrics.
+    pub fn reads(&self) -> u64 {
+        self.rows.reads()
+    }
 }
 
 fn message(view: &View, room: RoomId, seq: Seq) -> PortResult<Option<Message>> {

@@ -42,6 +42,11 @@ impl MetadataStore {
         let rows = Arc::clone(&self.rows);
         blocking("wiping metadata", move || rows.wipe()).await
     }
+
+    /// How often readers asked since the start, for metrics.
+    pub fn reads(&self) -> u64 {
+        self.rows.reads()
+    }
 }
 
 pub(super) fn user(view: &View, id: UserId) -> PortResult<Option<User>> {

@@ -21,7 +21,7 @@ pub(super) fn write(rows: &Rows, commit: &MetadataCommit) -> PortResult<()> {
         return Ok(());
     }
     let mut writer = Writer {
-        view: rows.view(),
+        view: rows.own_view(),
         staged: Staged::with_capacity(3 * commit.members.len() + 2 * commit.users.len()),
         bytes: Vec::new(),
         numbers: HashMap::new(),

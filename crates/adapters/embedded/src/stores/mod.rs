@@ -38,6 +38,7 @@ mod staged;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{Readable, Snapshot};
 use klatch_ports::PortResult;
@@ -125,6 +126,7 @@ struct Rows {
     /// Held while committing or wiping: one writer at a time.
     writing: Mutex<()>,
     progress: Progress,
+    reads: AtomicU64,
 }
 
 impl std::fmt::Debug for Rows {
@@ -137,17 +139,28 @@ impl Rows {
     fn open(dir: PathBuf, sizes: Sizes, buffer_bytes: u64) -> PortResult<Self> {
         let buffer = Buffer::new(buffer_bytes);
         let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
-        let (writing, progress) = (Mutex::default(), Progress::default());
-        let rows = Self { dir, sizes, buffer, life, writing, progress };
-        for entry in rows.view().prefix(&[layout::POSITION]) {
+        let (writing, progress, reads) = (Mutex::default(), Progress::default(), AtomicU64::new(0));
+        let rows = Self { dir, sizes, buffer, life, writing, progress, reads };
+        for entry in rows.own_view().prefix(&[layout::POSITION]) {
             let (key, value) = entry.into_inner().map_err(engine::failed("opening"))?;
             rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);
         }
         Ok(rows)
     }
 
-    /// All rows as of the newest finished commit.
+    /// All rows as of the newest finished commit, for a reader; counted.
     fn view(&self) -> View {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.own_view()
+    }
+
+    /// How often readers asked.
+    fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// All rows as of the newest finished commit, for the writer.
+    fn own_view(&self) -> View {
         let life = Arc::clone(&self.life.read());
         View { snapshot: life.database().snapshot(), life }
     }

@@ -55,6 +55,8 @@ use users::{UserRef, Users};
 
 /// How often what depends on time alone is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How often the size of what is in memory is looked at: that visits every room.
+const SIZE_EVERY: Duration = Duration::from_secs(5);
 /// How soon a user who waits for the metadata store is looked at again.
 const SETTLE: Duration = Duration::from_millis(2);
 /// Payloads taken from the inbox before anything is written.
@@ -120,6 +122,7 @@ pub(crate) struct Hub {
     renewed_at: Instant,
     outgoing: Outgoing,
     looked_at: Instant,
+    sized_at: Instant,
 }
 
 impl Hub {
@@ -151,6 +154,7 @@ impl Hub {
             renewed_at: Instant::now(),
             outgoing,
             looked_at: Instant::now(),
+            sized_at: Instant::now(),
         })
     }
 
@@ -283,6 +287,10 @@ impl Hub {
         self.hurry_late_arrivals(now);
         self.rooms.trim(self.shared.config.rooms_max);
         self.shared.stats.hub(self.users.len(), self.rooms.len());
+        if now - self.sized_at >= SIZE_EVERY {
+            self.sized_at = now;
+            self.shared.stats.hub_bytes(self.users.bytes(), self.rooms.bytes());
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use klatch_domain::RoomId;
 
-use super::users::UserRef;
+use super::users::{UserRef, table_bytes};
 
 /// Newcomers remembered; a room that slept through more of them is looked at anew.
 const NEWCOMERS_MAX: usize = 64 * 1024;
@@ -80,6 +80,13 @@ pub(super) struct Rooms {
 impl Rooms {
     pub(super) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// About how many bytes they take. Visits every room.
+    pub(super) fn bytes(&self) -> usize {
+        let members = self.known.values().map(|room| room.members.capacity());
+        let users = members.sum::<usize>() + self.newcomers.capacity();
+        table_bytes(&self.known) + users * size_of::<UserRef>()
     }
 
     /// A user went live.

@@ -13,6 +13,11 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 
+/// About how many bytes a table takes, its free places included.
+pub(super) fn table_bytes<K, V>(table: &HashMap<K, V>) -> usize {
+    table.capacity() * 8 / 7 * (size_of::<(K, V)>() + 1)
+}
+
 /// A handle to a user who is connected here. Means nobody once they are gone, even when another
 /// takes their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +89,14 @@ impl Users {
 
     pub(super) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// About how many bytes knowing them takes, without their connections.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<u32>()
+            + table_bytes(&self.by_id)
+            + table_bytes(&self.by_number)
     }
 
     /// How many are live.
@@ -170,5 +183,23 @@ impl Users {
         }
         self.live -= usize::from(gone.is_live());
         Some(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_thousand_users_take_less_than_two_hundred_and_fifty_bytes_each() {
+        let mut users = Users::default();
+        for number in 0..100_000_u32 {
+            let handle = UserRef { slot: number, generation: 0 };
+            users.slots.push(Slot::default());
+            users.by_id.insert(UserId::from_bits(u128::from(number)), handle);
+            users.by_number.insert(UserNumber(number), handle);
+        }
+        let each = users.bytes() / 100_000;
+        assert!(each < 250, "{each} bytes each");
     }
 }

@@ -17,8 +17,8 @@ const HOT_ROOMS: usize = 16;
 const PAGE: usize = 50;
 /// How many requests were answered.
 const REQUESTS: &str = "requests";
-/// The server's count of pages that it took from the store.
-const STORE_READS: &str = "klatch_store_reads_total";
+/// The server's count of reads of the message store.
+const STORE_READS: &str = r#"klatch_store_reads_total{store="messages"}"#;
 /// A reader needs little room for itself.
 const STACK_BYTES: usize = 256 << 10;
 /// One answer in so many is read whole.

@@ -53,8 +53,8 @@ impl Bench<'_> {
             }
         }
         for (key, metric) in [
-            ("store_reads", "klatch_store_reads_total"),
-            ("log_reads_from_disk", "klatch_log_disk_reads_total"),
+            ("message_store_reads", r#"klatch_store_reads_total{store="messages"}"#),
+            ("metadata_store_reads", r#"klatch_store_reads_total{store="metadata"}"#),
         ] {
             if let Some(reads) = after.since(&metrics, metric) {
                 sample.put(key, reads);
