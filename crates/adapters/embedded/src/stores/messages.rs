@@ -66,7 +66,7 @@ impl MessageStore {
 
     /// How often readers asked since the start, for metrics.
     pub fn reads(&self) -> u64 {
-        self.rows.reads()
+        self.inner.rows.reads()
     }
 }
 
