@@ -135,6 +135,10 @@ pub(crate) struct Realtime {
     pub(crate) deflate: bool,
     /// Most missed events that a resume replays one by one.
     pub(crate) replay_events: usize,
+    /// Most events of a room that a resume tells beyond that.
+    pub(crate) delta_events: usize,
+    /// Most rooms that it tells of.
+    pub(crate) delta_rooms: usize,
 }
 
 impl Default for Realtime {
@@ -149,6 +153,8 @@ impl Default for Realtime {
             handshakes_per_second: 10_000,
             deflate: true,
             replay_events: 1_000,
+            delta_events: 50,
+            delta_rooms: 10_000,
         }
     }
 }
@@ -207,8 +213,15 @@ impl Config {
         if !(1..=1024).contains(&self.realtime.frame_kib) {
             return refuse("realtime.frame_kib", "it must be between 1 and 1024");
         }
-        if !(1..=100_000).contains(&self.realtime.replay_events) {
-            return refuse("realtime.replay_events", "it must be between 1 and 100000");
+        let Realtime { replay_events, delta_events, delta_rooms, .. } = &self.realtime;
+        for (name, value) in [
+            ("realtime.replay_events", *replay_events),
+            ("realtime.delta_events", *delta_events),
+            ("realtime.delta_rooms", *delta_rooms),
+        ] {
+            if !(1..=100_000).contains(&value) {
+                return refuse(name, "it must be between 1 and 100000");
+            }
         }
         if !(16..=1024 * 1024).contains(&self.realtime.queue_kib) {
             return refuse("realtime.queue_kib", "it must be between 16 and 1048576");

@@ -301,7 +301,12 @@ async fn start_realtime(
         ..RealtimeConfig::default()
     };
     config.frames.message_bytes = settings.frame_kib * 1024;
-    config.resume.told.events = settings.replay_events;
+    config.resume.told = klatch_sync::Limits {
+        events: settings.replay_events,
+        room_events: settings.delta_events,
+        rooms: settings.delta_rooms,
+        ..config.resume.told
+    };
     config.allowed_origins.extend(process.config.server.public_url.clone());
     Ok(Realtime::start(deps, config, process.instance).await?)
 }

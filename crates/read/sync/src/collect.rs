@@ -171,7 +171,7 @@ impl<'a> Collection<'a> {
     }
 
     pub(crate) async fn finish(self) -> PortResult<Missed> {
-        let Self { sync, user, is_delta, .. } = self;
+        let Self { sync, user, is_delta, limits, .. } = self;
         let mut rooms: Vec<Room> = self.rooms.into_values().collect();
         for room in &mut rooms {
             room.events.reverse();
@@ -182,12 +182,14 @@ impl<'a> Collection<'a> {
             all.sort_unstable_by_key(|missed| (missed.position.partition, missed.position.offset));
             return Ok(Missed::Replay(all));
         }
+        rooms.retain(|room| !room.events.is_empty() || room.truncated);
+        if rooms.len() > limits.rooms {
+            return sync.snapshot(user, limits).await;
+        }
         rooms.sort_unstable_by_key(|room| std::cmp::Reverse(room.changed.head.offset));
         let mut told = Vec::with_capacity(rooms.len());
         for room in rooms {
-            if !room.events.is_empty() || room.truncated {
-                told.push(sync.delta_of(user, room).await?);
-            }
+            told.push(sync.delta_of(user, room).await?);
         }
         Ok(Missed::Delta(told))
     }

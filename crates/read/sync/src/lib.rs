@@ -198,7 +198,9 @@ impl Sync {
         if from >= to.offset {
             return Ok(Some(Vec::new()));
         }
-        self.activity.changed(user, to.partition, from, limits.rooms).await
+        // A replay may be of as many rooms as it has events.
+        let most = limits.rooms.max(limits.events);
+        self.activity.changed(user, to.partition, from, most).await
     }
 
     async fn reach(&self, end: Position, most: Duration) -> PortResult<bool> {

@@ -1,5 +1,7 @@
 //! A connection under a recorder: what arrives is noted in arrival order.
 
+mod resumed;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +40,8 @@ pub(super) struct Who {
     pub(super) token: String,
 }
 
+/// Rooms of which a delta told only the newest events.
+type Truncated = Arc<Mutex<Vec<Name>>>;
 type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Value>>>>;
 
 /// An open connection.
@@ -47,6 +51,7 @@ pub struct Live {
     pending: Pending,
     reader: JoinHandle<()>,
     next_request: std::sync::atomic::AtomicU64,
+    truncated: Truncated,
 }
 
 impl Live {
@@ -68,7 +73,7 @@ impl Live {
         let resumes = back != Back::Fresh;
         let open = What::Open { session: who.process, connection, resumes };
         stage.recorder().note(open);
-        let pending = Pending::default();
+        let (pending, truncated) = (Pending::default(), Truncated::default());
         let (ready, is_ready) = oneshot::channel();
         let mut greeting = Some(ready);
         if back == Back::Resume {
@@ -85,10 +90,13 @@ impl Live {
             connection,
             answered: !resumes,
             held: Vec::new(),
+            delta: resumed::Delta::default(),
+            truncated: Arc::clone(&truncated),
         };
         let reader = tokio::spawn(async move { reader.run(receiver, &mut greeting).await });
         let next_request = std::sync::atomic::AtomicU64::new(0);
-        let live = Self { sender: AsyncMutex::new(sender), pending, reader, next_request };
+        let sender = AsyncMutex::new(sender);
+        let live = Self { sender, pending, reader, next_request, truncated };
         let ready = timeout(ANSWER_MOST, is_ready).await.context("no greeting in time")?;
         ready.context("the connection ended before it was greeted")?;
         Ok(live)
@@ -117,6 +125,11 @@ impl Live {
         };
         lock().remove(&id);
         outcome.context("no answer in time")?.context("the connection ended")
+    }
+
+    /// The rooms whose history is to be fetched, since the last time this was asked.
+    pub(super) fn take_truncated(&self) -> Vec<Name> {
+        std::mem::take(&mut self.truncated.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the connection is gone.
@@ -154,8 +167,10 @@ struct Reader {
     pending: Pending,
     connection: u64,
     answered: bool,
-    /// Events before the answer to a resume.
+    /// Events before the answer to a resume, or in its parts.
     held: Vec<Event>,
+    delta: resumed::Delta,
+    truncated: Truncated,
 }
 
 /// An event of a room's timeline.
@@ -224,8 +239,9 @@ impl Reader {
             }
             "resumed" => {
                 let tier = text(payload, "tier")?;
-                self.resumed(tier.as_str(), payload)?;
-                ready.take().map(|ready| ready.send(()));
+                if self.resumed(tier.as_str(), payload)? {
+                    ready.take().map(|ready| ready.send(()));
+                }
             }
             "invalid" => {
                 self.stage.tiers.invalid.fetch_add(1, Ordering::Relaxed);
@@ -257,35 +273,18 @@ impl Reader {
         }
     }
 
-    fn resumed(&mut self, tier: &str, payload: &Value) -> Result<()> {
-        let connection = self.connection;
-        let tiers = &self.stage.tiers;
-        match tier {
-            "replay" => {
-                let told = payload.get("replayed").and_then(Value::as_u64);
-                let came = self.held.len() as u64;
-                anyhow::ensure!(told == Some(came), "{came} events came before {payload}");
-                tiers.replay.fetch_add(1, Ordering::Relaxed);
-                tiers.replayed.fetch_add(came, Ordering::Relaxed);
-                self.stage.recorder().note(What::Resumed { connection });
-            }
-            "snapshot" | "delta" => {
-                tiers.snapshot.fetch_add(1, Ordering::Relaxed);
-                self.stage.recorder().note(What::Gap { connection, room: None });
-                self.own.fall_behind();
-            }
-            other => anyhow::bail!("an unknown tier {other:?}"),
-        }
-        self.answered = true;
-        for event in std::mem::take(&mut self.held) {
+    fn event(&mut self, kind: &str, payload: &Value) -> Result<()> {
+        let event = self.event_of(kind, payload)?;
+        if self.answered {
             self.note(event);
+            self.share();
+        } else {
+            self.held.push(event);
         }
-        self.own.set_positions(payload.get("positions").context("no positions")?)?;
-        self.share();
         Ok(())
     }
 
-    fn event(&mut self, kind: &str, payload: &Value) -> Result<()> {
+    fn event_of(&self, kind: &str, payload: &Value) -> Result<Event> {
         let room = text(payload, "roomId")?;
         let seq = payload.get("seq").and_then(Value::as_u64).context("no seq")?;
         let position: Position = text(payload, "position")?.as_str().parse()?;
@@ -297,14 +296,7 @@ impl Reader {
             What::Other { connection, room: room.clone(), seq }
         };
         let member = if kind == "member" { moved(payload)? } else { None };
-        let event = Event { room, seq, position: Some(position), what, member };
-        if self.answered {
-            self.note(event);
-            self.share();
-        } else {
-            self.held.push(event);
-        }
-        Ok(())
+        Ok(Event { room, seq, position: Some(position), what, member })
     }
 
     fn note(&mut self, event: Event) {
@@ -334,27 +326,6 @@ impl Reader {
             Some((user, true)) => self.stage.stays.came(&room, &user, seq),
             Some((user, false)) => self.stage.stays.went(&room, &user, seq),
             None => {}
-        }
-    }
-
-    /// A resume without an answer: what came is checked among itself, as far as that is possible
-    /// without knowing when its reader came and went.
-    fn forget_held(&mut self) {
-        let mut broken = std::collections::BTreeSet::new();
-        for event in std::mem::take(&mut self.held) {
-            self.stage.stays.got(&event.room, &self.who.user, event.seq);
-            if let Some((user, is_in)) = &event.member {
-                let stays = &self.stage.stays;
-                let tell =
-                    if *is_in { crate::stays::Stays::came } else { crate::stays::Stays::went };
-                tell(stays, &event.room, user, event.seq);
-                if *user == self.who.user {
-                    broken.insert(event.room.clone());
-                }
-            }
-            if !broken.contains(&event.room) {
-                self.stage.recorder().note(event.what);
-            }
         }
     }
 

@@ -9,5 +9,5 @@ mod walk;
 pub use live::{Back, Live};
 pub use person::{Change, Outcome, Person, Way};
 pub use session::{Position, Session};
-pub use stage::{Stage, Tiers};
+pub use stage::{Stage, TierCounts, Tiers};
 pub use walk::Pages;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use http::Method;
-use klatch_checker::{Call, Name, OpHandle, Reply, What, digest};
+use klatch_checker::{Call, Direction, Name, OpHandle, Purpose, Reply, What, digest};
 use serde_json::{Value, json};
 
 use super::live::{Back, Live, Who};
@@ -125,7 +125,12 @@ impl Person {
         if let Some(live) = self.live.take() {
             live.cut().await;
         }
-        self.live = Some(Live::open(&self.stage, &self.who, &self.session, back).await?);
+        let live = Live::open(&self.stage, &self.who, &self.session, back).await?;
+        let truncated = live.take_truncated();
+        self.live = Some(live);
+        for room in truncated {
+            self.fetch_history(room).await;
+        }
         if self.session().is_behind() {
             self.fetch_rooms().await?;
         }
@@ -146,6 +151,14 @@ impl Person {
         let what = What::Watch { session: self.who.process, room: room.clone(), after };
         self.stage.recorder().note(what);
         self.session.lock().unwrap_or_else(PoisonError::into_inner).enter(room);
+    }
+
+    /// What a delta left out of a room: the checker finds holes in it.
+    async fn fetch_history(&self, room: Name) {
+        let at_least = Some(self.session().positions().join(", "));
+        let (direction, purpose) = (Direction::Backward, Purpose::Any);
+        let pages = Pages { room, direction, from: None, size: 100, most: 20, purpose, at_least };
+        self.read(pages).await;
     }
 
     async fn fetch_rooms(&self) -> Result<()> {

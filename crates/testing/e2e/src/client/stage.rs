@@ -31,7 +31,9 @@ pub struct Stage {
 pub struct Tiers {
     /// Nothing missed.
     pub replay: AtomicU64,
-    /// Too much missed.
+    /// Much missed: told by rooms.
+    pub delta: AtomicU64,
+    /// Too much missed, or nothing to go by.
     pub snapshot: AtomicU64,
     /// The positions meant nothing.
     pub invalid: AtomicU64,
@@ -39,11 +41,29 @@ pub struct Tiers {
     pub replayed: AtomicU64,
 }
 
+/// The counts at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierCounts {
+    /// Resumes answered by replay.
+    pub replay: u64,
+    /// By delta.
+    pub delta: u64,
+    /// By snapshot.
+    pub snapshot: u64,
+    /// By a refusal of the positions.
+    pub invalid: u64,
+}
+
 impl Tiers {
-    /// The counts of replays, snapshots and invalid positions.
-    pub fn counts(&self) -> (u64, u64, u64) {
+    /// The counts now.
+    pub fn counts(&self) -> TierCounts {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (read(&self.replay), read(&self.snapshot), read(&self.invalid))
+        TierCounts {
+            replay: read(&self.replay),
+            delta: read(&self.delta),
+            snapshot: read(&self.snapshot),
+            invalid: read(&self.invalid),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::act::{Actor, Places, Tally};
 use super::faults::{Faults, Kills};
-use crate::client::{Back, Person, Stage};
+use crate::client::{Back, Person, Stage, TierCounts};
 use crate::dice::Dice;
 use crate::server::Server;
 use crate::verdict::{Clean, RoomEnd, judge};
@@ -40,8 +40,8 @@ pub struct Ran {
     pub clean: Clean,
     /// What people did.
     pub tally: Tally,
-    /// Resumes answered by replay, by snapshot, as invalid.
-    pub tiers: (u64, u64, u64),
+    /// How resumes were answered.
+    pub tiers: TierCounts,
     /// Kills, if any.
     pub kills: Kills,
 }
