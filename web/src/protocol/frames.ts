@@ -89,9 +89,24 @@ export interface ErrorFrame {
   retryAfterMs?: number;
 }
 
+/** A room in which something happened while away. */
+export interface RoomDelta {
+  roomId: RoomId;
+  /** The newest events, oldest of them first. */
+  events: (RoomTimelineEvent | RoomHint)[];
+  /** There were more before them. */
+  truncated: boolean;
+  /** One is no longer in it. */
+  left: boolean;
+}
+
 export interface Resumed {
   type: 'resumed';
   tier: 'replay' | 'delta' | 'snapshot';
+  /** Of a delta. */
+  rooms: RoomDelta[];
+  /** Another part of the answer follows. */
+  more: boolean;
   positions: string[];
 }
 
@@ -198,16 +213,34 @@ function parseError(p: Fields, requestId: string | undefined): ErrorFrame {
 }
 
 function parseResumed(p: Fields): Resumed {
-  const tier = text(p, 'tier');
+  const named = text(p, 'tier');
+  // An unknown tier is treated as the one that trusts nothing.
+  const tier = named === 'replay' || named === 'delta' ? named : 'snapshot';
+  const rooms = tier === 'delta' && Array.isArray(p.rooms) ? p.rooms : [];
   return {
     type: 'resumed',
-    // An unknown tier is treated as the one that trusts nothing.
-    tier: tier === 'replay' || tier === 'delta' ? tier : 'snapshot',
+    tier,
+    rooms: rooms.flatMap(parseDelta),
+    more: p.more === true,
     positions: texts(p, 'positions'),
   };
 }
 
-function parseEvent(type: string, p: Fields): ServerFrame | null {
+function parseDelta(told: unknown): RoomDelta[] {
+  if (!isFields(told)) return [];
+  const roomId = text(told, 'roomId');
+  if (roomId === undefined) return [];
+  const frames = Array.isArray(told.events) ? told.events.filter(isFields) : [];
+  const events = frames.map((frame) =>
+    parseEvent(text(frame, 'type') ?? '', isFields(frame.payload) ? frame.payload : {}),
+  );
+  const known = events.filter((event) => event !== null);
+  // What this client cannot read it must not take for everything.
+  const truncated = told.truncated !== false || known.length < frames.length;
+  return [{ roomId, events: known, truncated, left: told.left === true }];
+}
+
+function parseEvent(type: string, p: Fields): RoomTimelineEvent | RoomHint | null {
   const roomId = text(p, 'roomId');
   if (roomId === undefined) return null;
   const seq = number(p, 'seq');

@@ -61,6 +61,26 @@ describe('frames', () => {
   it('an unknown resume tier trusts nothing', () => {
     expect(frame('resumed', { tier: 'magic' })).toMatchObject({ tier: 'snapshot' });
   });
+
+  it('a delta has rooms with events, and one whose events cannot all be read is truncated', () => {
+    const events = [{ type: 'pin', payload: place }];
+    const rooms = [
+      { roomId: 'r', events, truncated: false },
+      { roomId: 's', events: [{ type: 'message', payload: place }], truncated: false, left: true },
+      { roomId: 't', events: [] },
+      { events },
+    ];
+    const told = frame('resumed', { tier: 'delta', rooms, more: true });
+    expect(told).toMatchObject({
+      more: true,
+      rooms: [
+        { roomId: 'r', events: [{ seq: 7 }], truncated: false, left: false },
+        { roomId: 's', events: [], truncated: true, left: true },
+        { roomId: 't', truncated: true },
+      ],
+    });
+    expect(frame('resumed', { tier: 'snapshot', rooms })).toMatchObject({ rooms: [] });
+  });
 });
 
 describe('problems', () => {

@@ -57,6 +57,7 @@ export type Action =
     }
   | { type: 'history/covered'; roomId: RoomId; seq: number }
   | { type: 'history/forgotten'; except: RoomId | null }
+  | { type: 'history/dropped'; roomIds: readonly RoomId[] }
   | { type: 'quote/loaded'; messageId: MessageId; message: Message | null }
   | { type: 'outbox/queued'; outgoing: Outgoing }
   | { type: 'outbox/retried'; clientMessageId: string }

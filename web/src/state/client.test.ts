@@ -313,6 +313,57 @@ describe('reconnecting', () => {
     expect(Object.keys(state().rooms)).toEqual(['r', 'new']);
   });
 
+  /** A frame as a delta holds it. */
+  const told = (payload: object) => ({ type: 'message', payload });
+
+  it('a delta completes rooms without reading them, in several parts', async () => {
+    await open();
+    await reconnect();
+    server.socket.hello(['m0-a.106']);
+    const before = server.count('history');
+    const rooms = [
+      { roomId: 'r', events: [4, 5].map((n) => told(event(message('r', n)))), truncated: false },
+    ];
+    server.socket.say('resumed', { tier: 'delta', more: true, rooms });
+    expect(state().link.phase).toBe('catching-up');
+    server.socket.say('resumed', { tier: 'delta', rooms: [], positions: ['m0-a.106'] });
+    await settle();
+    expect(seqs('r')).toEqual([1, 2, 3, 4, 5]);
+    expect(server.count('history')).toBe(before);
+    expect(state().link.phase).toBe('live');
+    await reconnect();
+    server.socket.hello(['m0-a.107']);
+    expect(server.socket.last('resume').payload).toEqual({ positions: ['m0-a.106'] });
+  });
+
+  it('a room of which a delta told only the end is read again', async () => {
+    await open();
+    await reconnect();
+    for (let seq = 4; seq <= 90; seq += 1) server.add('r', message('r', seq));
+    server.rooms = [room('r', { headSeq: 90, lastOrdinal: 90 })];
+    server.socket.hello(['m0-a.900']);
+    const events = [89, 90].map((n) => told(event(message('r', n))));
+    const rooms = [{ roomId: 'r', events, truncated: true }];
+    server.socket.say('resumed', { tier: 'delta', rooms, positions: ['m0-a.900'] });
+    await settle();
+    expect(seqs('r')?.at(-1)).toBe(90);
+    const held = seqs('r') ?? [];
+    expect(held).toEqual(held.map((_, n) => (held[0] ?? 0) + n));
+    expect(state().rooms.r?.headSeq).toBe(90);
+  });
+
+  it('a break between the parts of a delta resumes from before them', async () => {
+    await open();
+    await reconnect();
+    server.socket.hello(['m0-a.900']);
+    const known = server.socket.last('resume').payload;
+    const rooms = [{ roomId: 'r', events: [told(event(message('r', 4)))], truncated: false }];
+    server.socket.say('resumed', { tier: 'delta', more: true, rooms });
+    await reconnect();
+    server.socket.hello(['m0-a.900']);
+    expect(server.socket.last('resume').payload).toEqual(known);
+  });
+
   it('an invalid position is a snapshot, and the next resume names the new log', async () => {
     await open();
     await reconnect();

@@ -43,7 +43,7 @@ export class Client {
         }),
       onHello: ({ limits }) => this.store.dispatch({ type: 'link/hello', limits }),
       onFrame: (frame) => this.#onFrame(frame),
-      onLive: (complete) => void this.#onLive(complete),
+      onLive: (complete, behind) => void this.#onLive(complete, behind),
       onSignedOut: () => this.session.end(),
     });
     this.people = new People(this.core);
@@ -72,9 +72,10 @@ export class Client {
     if (waiting && this.store.get().roomList.status === 'loading') void this.rooms.load();
   }
 
-  async #onLive(complete: boolean): Promise<void> {
+  async #onLive(complete: boolean, behind: readonly RoomId[]): Promise<void> {
     const flushed = this.sending.flush();
     if (complete) {
+      this.#reread(behind);
       for (const roomId of Object.keys(this.store.get().timelines)) this.#mend(roomId);
       // A room whose last word was a hint may have gone on without another one.
       const position = this.#live.position;
@@ -94,6 +95,15 @@ export class Client {
     if (!this.store.get().rooms[openRoom]?.joined) await this.rooms.refresh(openRoom);
     void this.rooms.loadMembers(openRoom);
     await this.history.reconcile(openRoom);
+  }
+
+  /** Much happened in these rooms: what is known of them may be old, older messages included. */
+  #reread(roomIds: readonly RoomId[]): void {
+    const { openRoom } = this.store.get();
+    const closed = roomIds.filter((roomId) => roomId !== openRoom);
+    if (closed.length > 0) this.store.dispatch({ type: 'history/dropped', roomIds: closed });
+    for (const roomId of roomIds) void this.rooms.refresh(roomId);
+    if (openRoom !== null && roomIds.includes(openRoom)) void this.history.reconcile(openRoom);
   }
 
   #onFrame(frame: ServerFrame): void {

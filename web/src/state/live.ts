@@ -3,9 +3,16 @@
  * positions, not rooms; what happens to them is told to its listener.
  */
 
-import { type ClientFrame, type Hello, parseFrame, type ServerFrame } from '../protocol/frames';
+import {
+  type ClientFrame,
+  type Hello,
+  parseFrame,
+  type Resumed,
+  type ServerFrame,
+} from '../protocol/frames';
 import { advanceAll, type Positions } from '../protocol/position';
 import { Problem } from '../protocol/problem';
+import type { RoomId } from '../protocol/types';
 import type { Environment, Socket, Transport } from '../transport';
 import { afterClose, backoffMs } from './backoff';
 import type { Link, LinkPhase } from './model';
@@ -16,8 +23,11 @@ export interface LiveListener {
   onHello(hello: Hello): void;
   /** A timeline event or hint, as soon as it arrives. */
   onFrame(frame: ServerFrame): void;
-  /** The connection is live. `complete`: every event since the last one was told. */
-  onLive(complete: boolean): void;
+  /**
+   * The connection is live. `complete`: every event since the last one was told, but for rooms
+   * that are `behind`.
+   */
+  onLive(complete: boolean, behind: readonly RoomId[]): void;
   onSignedOut(): void;
 }
 
@@ -40,6 +50,8 @@ export class Live {
   #positions: Positions = {};
   /** Newest positions heard while older events are still being replayed. */
   #heldPositions: Positions = {};
+  /** Rooms of which a delta told only the newest events. */
+  #behind: RoomId[] = [];
   #refusals = 0;
   /** Counts what could still answer late, so that an old answer is not taken for a new one. */
   #generation = 0;
@@ -131,8 +143,7 @@ export class Live {
         if (frame.requestId !== undefined) this.#requests.reject(frame.requestId, frame);
         return;
       case 'resumed':
-        this.#hold(frame.positions);
-        return this.#becomeLive(frame.tier === 'replay');
+        return this.#onResumed(frame);
       case 'invalid':
         this.#positions = {};
         return this.#becomeLive(false);
@@ -169,15 +180,31 @@ export class Live {
     });
   }
 
+  #onResumed(resumed: Resumed): void {
+    for (const { roomId, events, truncated, left } of resumed.rooms) {
+      // Their positions count when the whole answer is there: rooms are not in log order.
+      for (const event of events) this.#listener.onFrame(event);
+      if (truncated || (left && events.length === 0)) this.#behind.push(roomId);
+    }
+    if (resumed.more) {
+      this.#cancel('resume');
+      return this.#timer('resume', RESUME_LIMIT_MS, () => this.#socket?.close());
+    }
+    this.#hold(resumed.positions);
+    this.#becomeLive(resumed.tier !== 'snapshot');
+  }
+
   #becomeLive(complete: boolean): void {
     this.#cancel('resume');
+    const behind = this.#behind;
+    this.#behind = [];
     this.#positions = advanceAll(this.#positions, Object.values(this.#heldPositions));
     this.#heldPositions = {};
     this.#timer('steady', STEADY_MS, () => {
       this.#attempt = 0;
     });
     this.#set('live', null);
-    this.#listener.onLive(complete);
+    this.#listener.onLive(complete, behind);
   }
 
   #heartbeat(everyMs: number): void {
@@ -254,6 +281,7 @@ export class Live {
     for (const cancel of Object.values(this.#timers)) cancel();
     this.#timers = {};
     this.#heldPositions = {};
+    this.#behind = [];
     this.#requests.rejectAll('disconnected');
     socket?.close();
   }

@@ -69,6 +69,8 @@ function reduceHistory(state: State, action: Action): State {
       return patchTimeline(state, action.roomId, (t) => cover(t, action.seq));
     case 'history/forgotten':
       return forgetTimelines(state, action.except);
+    case 'history/dropped':
+      return dropTimelines(state, action.roomIds);
     default:
       return reduceOutgoing(state, action);
   }
@@ -222,6 +224,11 @@ function forgetTimelines(state: State, except: RoomId | null): State {
   // Rooms without a name are called after their members, so these stay.
   const named = Object.entries(state.members).filter(([roomId]) => !state.rooms[roomId]?.name);
   return { ...state, timelines, members: Object.fromEntries(named), quotes: {}, changes: {} };
+}
+
+function dropTimelines(state: State, roomIds: readonly RoomId[]): State {
+  const kept = Object.entries(state.timelines).filter(([roomId]) => !roomIds.includes(roomId));
+  return { ...state, timelines: Object.fromEntries(kept) };
 }
 
 function outboxStatus(state: State, action: OfType<'outbox/retried' | 'outbox/failed'>): State {
