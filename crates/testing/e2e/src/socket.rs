@@ -8,7 +8,7 @@ use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -42,11 +42,30 @@ pub struct Receiver(SplitStream<Stream>);
 /// # Errors
 /// Nobody listens, or the upgrade was refused.
 pub async fn connect(address: SocketAddr, token: &str, query: &str) -> Result<(Sender, Receiver)> {
+    connect_on(TcpSocket::new_v4()?, address, token, query).await
+}
+
+/// As [`connect`], with a receive buffer so small that not reading is felt soon.
+///
+/// # Errors
+/// Nobody listens, or the upgrade was refused.
+pub async fn connect_narrow(address: SocketAddr, token: &str) -> Result<(Sender, Receiver)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4 * 1024)?;
+    connect_on(socket, address, token, "").await
+}
+
+async fn connect_on(
+    socket: TcpSocket,
+    address: SocketAddr,
+    token: &str,
+    query: &str,
+) -> Result<(Sender, Receiver)> {
     let mut request = format!("ws://{address}/ws{query}").into_client_request()?;
     let authorization = format!("Bearer {token}").parse()?;
     request.headers_mut().insert(AUTHORIZATION, authorization);
     let connecting = async {
-        let stream = TcpStream::connect(address).await.context("connecting")?;
+        let stream = socket.connect(address).await.context("connecting")?;
         stream.set_nodelay(true)?;
         match client_async(request, stream).await {
             Ok((stream, _)) => Ok(stream),

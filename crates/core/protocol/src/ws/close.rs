@@ -34,6 +34,24 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// All of them, by number.
+    pub const ALL: [Self; 14] = [
+        Self::Normal,
+        Self::Leaving,
+        Self::ProtocolError,
+        Self::Unsupported,
+        Self::InvalidUtf8,
+        Self::TooBig,
+        Self::Restart,
+        Self::TokenExpired,
+        Self::SlowConsumer,
+        Self::BadFrames,
+        Self::AuthenticationFailed,
+        Self::RateLimited,
+        Self::Draining,
+        Self::SessionRevoked,
+    ];
+
     /// The number on the wire.
     pub fn number(self) -> u16 {
         match self {

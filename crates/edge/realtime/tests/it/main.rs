@@ -3,6 +3,7 @@
 
 mod cases;
 mod client;
+mod closing;
 mod compression;
 mod deltas;
 mod differential;

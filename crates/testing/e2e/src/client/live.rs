@@ -227,6 +227,9 @@ impl Reader {
                 let room = Some(text(payload, "roomId")?);
                 let connection = self.connection;
                 self.stage.recorder().note(What::Gap { connection, room });
+                // What the room's history holds is judged when it is read.
+                self.own.fall_behind();
+                self.share();
             }
             "hello" => {
                 let user = payload.pointer("/user/userId").and_then(Value::as_str);

@@ -13,4 +13,5 @@ mod matrix;
 mod privacy;
 mod requests;
 mod resume;
+mod slow;
 mod tokens;
