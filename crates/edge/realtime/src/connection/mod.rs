@@ -125,6 +125,11 @@ impl Connection {
         self.packed_bytes_max > 0
     }
 
+    /// Bytes of the longest message that the client takes compressed.
+    pub(crate) fn packed_bytes_max(&self) -> u32 {
+        self.packed_bytes_max
+    }
+
     /// Whether the client takes a message of so many bytes compressed.
     pub(crate) fn takes_packed(&self, bytes: usize) -> bool {
         bytes <= usize::try_from(self.packed_bytes_max).unwrap_or(usize::MAX)
@@ -213,9 +218,10 @@ impl Connection {
         })
     }
 
-    /// Writes a live event at once, if nothing is before it; else queues it.
-    pub(crate) fn write_live(&self, live: &LiveFrame) {
-        let written = self.outbox.lock().write_live(live, self.terms(), &self.stream);
+    /// Writes live events of one room at once, if nothing is before them; else queues them.
+    /// `bytes` are their frames, one after the other.
+    pub(crate) fn write_run(&self, bytes: &Bytes, events: &[LiveFrame]) {
+        let written = self.outbox.lock().write_run(bytes, events, self.terms(), &self.stream);
         match written {
             Ok(false) => {}
             Ok(true) => self.waker.wake(),

@@ -56,6 +56,8 @@ impl Hub {
             arriving.newcomers.push(newcomer);
         } else {
             local.connections.push(Arc::clone(&newcomer.connection));
+            // It gets what comes from here on.
+            self.outgoing.end_run();
             self.say_hello(&newcomer);
         }
     }
@@ -151,6 +153,7 @@ impl Hub {
 
     fn go_live(&mut self, user: UserRef) {
         let Some(arriving) = self.users.go_live(user) else { return };
+        self.outgoing.end_run();
         let Some(local) = self.users.get_mut(user) else { return };
         for newcomer in &arriving.newcomers {
             local.connections.push(Arc::clone(&newcomer.connection));

@@ -113,17 +113,13 @@ impl Hub {
             concerns: concerns(&item.effect),
             loud,
         };
-        let mut event = self.outgoing.event(live);
-        let (users, mut count) = (&self.users, 0);
-        room.members.retain(|member| {
-            let Some(user) = users.live_user(*member) else { return false };
-            count += user.connections.len();
-            for connection in &user.connections {
-                event.to(connection);
-            }
-            true
-        });
-        count
+        if let Some(count) = self.outgoing.follow(&live) {
+            return count;
+        }
+        let users = &self.users;
+        room.members.retain(|member| users.live_user(*member).is_some());
+        let members = room.members.iter().filter_map(|member| users.live_user(*member));
+        self.outgoing.event(live, members.flat_map(|user| &user.connections))
     }
 
     pub(super) fn position(&self, partition: Partition, offset: Offset) -> Position {

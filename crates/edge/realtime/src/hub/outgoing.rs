@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use klatch_domain::RoomId;
 use tokio::time::Instant;
 
-use crate::connection::{Connection, LiveFrame};
+use crate::connection::{Concerns, Connection, LiveFrame};
 use crate::framing::{PACK_BYTES_MIN, Packer, payload_bytes};
 
 /// Connections from which on a flush is a large one: when another has just been done, it waits a
@@ -14,23 +16,108 @@ const LARGE: usize = 256;
 /// Longest such wait; it is never longer than the flush before took.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
 
-/// Connections that have something new, and what it is if it is one event alone.
+/// Longest wait of a run for as many events as the one before it had.
+const GATHER_MAX: Duration = Duration::from_millis(4);
+/// After a pause of this length a room's burst is over.
+const BURST_GAP_MAX: Duration = Duration::from_millis(250);
+/// Most bytes of a run: no socket takes more at once.
+const RUN_BYTES_MAX: usize = 64 * 1024;
+/// Most events of a run.
+const RUN_EVENTS_MAX: usize = 64;
+
+/// Connections that have something new, and what it is.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// The only event since the last flush. It is in no queue: it is written as it is.
-    alone: Option<Forms>,
-    /// Those who get `alone`, or whose queue has something that nobody writes yet.
+    /// What was said in one room since the last flush, as long as no other room speaks. It is in no
+    /// queue: all who get it share one buffer, and nothing is done per member but the write.
+    run: Option<Run>,
+    /// Those whose queue has something that nobody writes yet.
     to: Vec<Arc<Connection>>,
     /// Those of a large flush that waits for more.
     postponed: Vec<Arc<Connection>>,
-    /// Until when a large flush waits.
+    /// Until when a large flush waits, because another has just been done.
     quiet_until: Instant,
+    /// Events of the last large run: as many may be on their way again. 1: nothing is waited for.
+    expected: usize,
     /// Threads that may share a flush.
     writers: usize,
     /// From how many connections on they do.
     share_from: usize,
     /// Compresses; made when the first event is.
     packer: Option<Box<Packer>>,
+}
+
+/// Events of one room that the same connections get.
+#[derive(Debug)]
+struct Run {
+    room: RoomId,
+    events: Vec<Forms>,
+    bytes: usize,
+    began: Instant,
+    to: Vec<Arc<Connection>>,
+    /// The one of them that takes the longest compressed messages.
+    packs: Option<Arc<Connection>>,
+}
+
+impl Run {
+    /// Whether `live` may follow without a look at the members.
+    fn takes(&self, live: &LiveFrame) -> bool {
+        let first = self.events.first().map(|forms| forms.plain.concerns);
+        self.room == live.room
+            // Who goes by the first does not get the second.
+            && first == Some(Concerns::Nobody)
+            && live.concerns == Concerns::Nobody
+            && self.events.len() < RUN_EVENTS_MAX
+            && self.bytes + live.frame.len() <= RUN_BYTES_MAX
+    }
+
+    /// The events as one buffer, in each form that someone takes.
+    fn join(self) -> (Joined, Vec<Arc<Connection>>) {
+        let plain = Buffer::of(self.events.iter().map(|forms| &forms.plain));
+        let is_packed = |forms: &&Forms| matches!(forms.packed, Packed::Is(_));
+        let longest = self.events.iter().filter(is_packed).map(|forms| forms.bytes).max();
+        let packed =
+            longest.map(|longest| (Buffer::of(self.events.iter().map(Forms::smallest)), longest));
+        (Joined { plain, packed }, self.to)
+    }
+}
+
+/// A run, ready to be written.
+#[derive(Clone, Debug)]
+struct Joined {
+    plain: Buffer,
+    /// With the bytes of the longest message that is compressed in it.
+    packed: Option<(Buffer, usize)>,
+}
+
+impl Joined {
+    fn write_to(&self, connection: &Connection) {
+        let takes = |(_, longest): &&(Buffer, usize)| connection.takes_packed(*longest);
+        let packed = self.packed.as_ref().filter(takes).map(|(buffer, _)| buffer);
+        let Buffer { bytes, events } = packed.unwrap_or(&self.plain);
+        connection.write_run(bytes, events);
+    }
+}
+
+/// Events and their frames one after the other.
+#[derive(Clone, Debug)]
+struct Buffer {
+    bytes: Bytes,
+    events: Arc<[LiveFrame]>,
+}
+
+impl Buffer {
+    fn of<'a>(events: impl Iterator<Item = &'a LiveFrame>) -> Self {
+        let events: Arc<[LiveFrame]> = events.cloned().collect();
+        let bytes = if let [only] = &*events {
+            only.frame.clone()
+        } else {
+            let mut all = BytesMut::with_capacity(events.iter().map(|live| live.frame.len()).sum());
+            events.iter().for_each(|live| all.extend_from_slice(&live.frame));
+            all.freeze()
+        };
+        Self { bytes, events }
+    }
 }
 
 /// An event in the forms in which it goes out.
@@ -77,110 +164,163 @@ impl Forms {
             Packed::Is(_) | Packed::None | Packed::Unknown => &self.plain,
         }
     }
-}
 
-/// An event on its way to its recipients.
-pub(super) struct Event<'a> {
-    outgoing: &'a mut Outgoing,
-    /// `None`: the event is alone.
-    queued: Option<Forms>,
-}
-
-impl Event<'_> {
-    /// `connection` gets the event.
-    pub(super) fn to(&mut self, connection: &Arc<Connection>) {
-        let Outgoing { alone, to, packer, .. } = &mut *self.outgoing;
-        if let Some(forms) = self.queued.as_mut().or(alone.as_mut()) {
-            forms.prepare(connection, packer);
-        }
-        let queued = self.queued.as_ref();
-        if queued.is_none_or(|forms| connection.queue_live(forms.of(connection))) {
-            to.push(Arc::clone(connection));
-        }
+    /// The form for those who take both.
+    fn smallest(&self) -> &LiveFrame {
+        if let Packed::Is(packed) = &self.packed { packed } else { &self.plain }
     }
 }
 
 impl Outgoing {
     pub(super) fn new(share_from: usize) -> Self {
         Self {
-            alone: None,
+            run: None,
             to: Vec::new(),
             postponed: Vec::new(),
             quiet_until: Instant::now(),
+            expected: 1,
             writers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             share_from,
             packer: None,
         }
     }
 
-    /// The next event.
-    pub(super) fn event(&mut self, live: LiveFrame) -> Event<'_> {
-        let forms = Forms::new(live);
-        let is_first = self.to.is_empty() && self.alone.is_none();
-        let queued = if is_first {
-            self.alone = Some(forms);
-            None
-        } else {
-            self.queue_alone();
-            Some(forms)
-        };
-        Event { outgoing: self, queued }
+    /// Hands out an event to whoever had the last one. `None`: it must be handed to each member
+    /// with [`Outgoing::event`]. Else to how many it goes.
+    pub(super) fn follow(&mut self, live: &LiveFrame) -> Option<usize> {
+        let run = self.run.as_mut().filter(|run| run.takes(live))?;
+        let mut forms = Forms::new(live.clone());
+        if let Some(connection) = &run.packs {
+            forms.prepare(connection, &mut self.packer);
+        }
+        run.bytes += live.frame.len();
+        run.events.push(forms);
+        Some(run.to.len())
     }
 
-    /// Queues the event that was alone, like all others.
-    fn queue_alone(&mut self) {
-        if let Some(forms) = self.alone.take() {
-            self.to.retain(|connection| connection.queue_live(forms.of(connection)));
+    /// Hands out an event to `connections`. Returns to how many.
+    pub(super) fn event<'a>(
+        &mut self,
+        live: LiveFrame,
+        connections: impl Iterator<Item = &'a Arc<Connection>>,
+    ) -> usize {
+        let begins = self.run.is_none() && self.to.is_empty();
+        self.end_run();
+        let (room, bytes) = (live.room, live.frame.len());
+        let mut forms = Forms::new(live);
+        if begins {
+            let to: Vec<_> = connections.cloned().collect();
+            let packs = to.iter().filter(|connection| connection.packed_bytes_max() > 0);
+            let packs = packs.max_by_key(|connection| connection.packed_bytes_max()).cloned();
+            if let Some(connection) = &packs {
+                forms.prepare(connection, &mut self.packer);
+            }
+            let count = to.len();
+            let began = Instant::now();
+            if began > self.quiet_until + BURST_GAP_MAX {
+                self.expected = 1;
+            }
+            self.run = Some(Run { room, events: vec![forms], bytes, began, to, packs });
+            return count;
         }
+        let mut count = 0;
+        for connection in connections {
+            count += 1;
+            forms.prepare(connection, &mut self.packer);
+            if connection.queue_live(forms.of(connection)) {
+                self.to.push(Arc::clone(connection));
+            }
+        }
+        count
+    }
+
+    /// Queues what was said so far: who gets the next event may differ, or another room speaks.
+    pub(super) fn end_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        for connection in run.to {
+            let mut is_first = false;
+            for forms in &run.events {
+                is_first |= connection.queue_live(forms.of(&connection));
+            }
+            if is_first {
+                self.to.push(connection);
+            }
+        }
+    }
+
+    /// Whether everything that was handed out is in a queue or written.
+    pub(super) fn is_settled(&self) -> bool {
+        self.run.is_none()
     }
 
     /// When a flush that was postponed is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        (!self.postponed.is_empty()).then_some(self.quiet_until)
+        let waits = !self.postponed.is_empty() || self.run.is_some();
+        waits.then(|| self.gathers_until().max(self.quiet_until))
+    }
+
+    /// Until when a run that others may join is worth waiting for.
+    fn gathers_until(&self) -> Instant {
+        let small = |run: &&Run| run.to.len() >= LARGE && run.events.len() < self.expected;
+        let gathers = self.run.as_ref().filter(small);
+        gathers.map_or(self.quiet_until, |run| run.began + GATHER_MAX)
     }
 
     /// Writes what was handed out, or postpones it for a moment.
     pub(super) async fn flush(&mut self) {
         let now = Instant::now();
-        if self.to.len() >= LARGE && now < self.quiet_until {
-            self.queue_alone();
+        let large = self.to.len() + self.run.as_ref().map_or(0, |run| run.to.len()) >= LARGE;
+        if large && now < self.quiet_until.max(self.gathers_until()) {
             self.postponed.append(&mut self.to);
             return;
         }
-        if !self.postponed.is_empty() && now >= self.quiet_until {
-            self.queue_alone();
+        if now >= self.quiet_until {
             self.to.append(&mut self.postponed);
         }
-        let count = self.to.len();
-        if count < self.share_from {
-            let alone = self.alone.take();
-            for connection in self.to.drain(..) {
-                write(&connection, alone.as_ref());
-            }
-        } else {
-            self.share().await;
+        if let Some(run) = self.run.as_ref().filter(|run| run.to.len() >= LARGE) {
+            self.expected = run.events.len();
         }
+        let run = self.run.take().map(Run::join);
+        let mut count = self.to.len();
+        if let Some((joined, to)) = run {
+            count += to.len();
+            let shared = to.len() >= self.share_from;
+            self.write(to, shared, move |connection| joined.write_to(connection)).await;
+        }
+        let (to, shared) = (std::mem::take(&mut self.to), self.to.len() >= self.share_from);
+        self.write(to, shared, Connection::flush).await;
         if count >= LARGE {
             let end = Instant::now();
             self.quiet_until = end + (end - now).min(PAUSE_MAX);
         }
     }
 
-    /// Writes on all threads, and waits until all is written: later events come after.
-    async fn share(&mut self) {
-        let share = self.to.len().div_ceil(self.writers).max(1);
-        let alone = self.alone.take();
-        let mut to = self.to.drain(..);
+    /// Writes to all, on all threads if there are many; waits until all is written, because later
+    /// events come after.
+    async fn write(
+        &self,
+        to: Vec<Arc<Connection>>,
+        shared: bool,
+        write: impl Fn(&Connection) + Clone + Send + 'static,
+    ) {
+        if !shared {
+            for connection in &to {
+                write(connection);
+            }
+            return;
+        }
+        let share = to.len().div_ceil(self.writers).max(1);
+        let mut to = to.into_iter();
         let mut writers = Vec::new();
         loop {
             let part: Vec<Arc<Connection>> = to.by_ref().take(share).collect();
             if part.is_empty() {
                 break;
             }
-            let alone = alone.clone();
+            let write = write.clone();
             writers.push(tokio::spawn(async move {
                 for connection in part {
-                    write(&connection, alone.as_ref());
+                    write(&connection);
                     // Others on this thread get their turn.
                     tokio::task::coop::consume_budget().await;
                 }
@@ -190,12 +330,5 @@ impl Outgoing {
             // What a writer that failed leaves is written by the connections' own tasks.
             let _ = writer.await;
         }
-    }
-}
-
-fn write(connection: &Connection, alone: Option<&Forms>) {
-    match alone {
-        Some(forms) => connection.write_live(forms.of(connection)),
-        None => connection.flush(),
     }
 }

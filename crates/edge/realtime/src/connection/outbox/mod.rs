@@ -235,31 +235,47 @@ impl Outbox {
         }
     }
 
-    /// Writes a live event straight to the socket if nothing is before it; queues or holds what
-    /// the socket does not take. True: someone must write the rest.
+    /// Writes live events straight to the socket if nothing is before them and nothing has to be
+    /// decided; else queues or holds what the socket does not take. `bytes` are their frames, one
+    /// after the other. True: someone must write the rest.
     ///
     /// # Errors
     /// Too much waits, or the connection is over.
-    pub(crate) fn write_live(
+    pub(crate) fn write_run(
         &mut self,
-        live: &LiveFrame,
+        bytes: &Bytes,
+        events: &[LiveFrame],
         on: Terms,
         stream: &impl Sink,
     ) -> Result<bool, NotWritten> {
-        if self.phase != Phase::Open || !self.queue.is_empty() || !self.goes_plain(live) {
-            let first = self.push_live(live, on).map_err(|Overfull| NotWritten::Overfull)?;
+        let plain = events.iter().all(|live| self.goes_plain(live));
+        if self.phase != Phase::Open || !self.queue.is_empty() || !plain {
+            let mut first = false;
+            for live in events {
+                first |= self.push_live(live, on).map_err(|Overfull| NotWritten::Overfull)?;
+            }
             let all = !first || self.flush(stream).map_err(|_| NotWritten::Ended)?;
             return Ok(!all);
         }
-        let written = match stream.write(&live.frame) {
-            Ok(count) if count == live.frame.len() => return Ok(false),
+        let mut written = match stream.write(bytes) {
+            Ok(count) if count == bytes.len() => return Ok(false),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(_) => return Err(NotWritten::Ended),
         };
-        let rest = Entry { frame: live.frame.slice(written..), ..Entry::whole(live) };
-        self.begun = written > 0;
-        self.append(rest);
+        for live in events {
+            let of_this = written.min(live.frame.len());
+            written -= of_this;
+            if of_this == live.frame.len() {
+                continue;
+            }
+            if of_this > 0 {
+                self.begun = true;
+                self.append(Entry { frame: live.frame.slice(of_this..), ..Entry::whole(live) });
+            } else {
+                self.push_live(live, on).map_err(|Overfull| NotWritten::Overfull)?;
+            }
+        }
         Ok(true)
     }
 

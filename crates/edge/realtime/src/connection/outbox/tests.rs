@@ -51,6 +51,7 @@ impl Sink for Pipe {
 #[derive(Clone, Debug)]
 enum Op {
     Event { room: u128, bytes: usize, loud: bool, concerns: Concerns, direct: bool },
+    Run { room: u128, bytes: usize, count: usize },
     Answer(usize),
     Passing(u128, bool),
     Choose(Option<Vec<u128>>),
@@ -71,8 +72,14 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         |(room, bytes, loud, concerns, direct)| Op::Event { room, bytes, loud, concerns, direct },
     );
     let rooms = prop::option::of(prop::collection::vec(0..ROOMS, 0..3));
+    let run = (0..ROOMS, 200..600_usize, 1..20_usize).prop_map(|(room, bytes, count)| Op::Run {
+        room,
+        bytes,
+        count,
+    });
     let op = prop_oneof![
         20 => event,
+        3 => run,
         2 => (100..900_usize).prop_map(Op::Answer),
         2 => (0..4_u128, any::<bool>()).prop_map(|(who, types)| Op::Passing(who, types)),
         1 => rooms.prop_map(Op::Choose),
@@ -124,7 +131,13 @@ impl Bench {
     fn carry_out(&mut self, op: Op) {
         let done = match op {
             Op::Event { room, bytes, loud, concerns, direct } => {
-                self.event(room, bytes, loud, concerns, direct)
+                let live = self.say(room, bytes, loud, concerns);
+                if direct { self.write(&[live]) } else { self.queue(&live) }
+            }
+            Op::Run { room, bytes, count } => {
+                let say = |_| self.say(room, bytes, false, Concerns::Nobody);
+                let run: Vec<LiveFrame> = (0..count).map(say).collect();
+                self.write(&run)
             }
             Op::Answer(bytes) => self.outbox.push(text(&json!({"type": "pong"}), bytes), CAP),
             Op::Passing(who, types) => self.passing(who, types),
@@ -162,14 +175,8 @@ impl Bench {
         assert!(waiting <= CAP + 200, "{waiting} bytes wait");
     }
 
-    fn event(
-        &mut self,
-        room: u128,
-        bytes: usize,
-        loud: bool,
-        concerns: Concerns,
-        direct: bool,
-    ) -> Result<(), Overfull> {
+    /// The next event of a room.
+    fn say(&mut self, room: u128, bytes: usize, loud: bool, concerns: Concerns) -> LiveFrame {
         let room = room_id(room);
         let seq = self.events.iter().filter(|(other, ..)| *other == room).count() as u64 + 1;
         let offset = self.events.len() as u64 + 1;
@@ -177,21 +184,25 @@ impl Bench {
         let payload = json!({"roomId": room.to_string(), "seq": seq, "offset": offset});
         let frame = text(&json!({"type": "message", "payload": payload}), bytes);
         let (position, seq) = (position(offset), Seq(seq));
-        let live = LiveFrame { position, room, seq, frame, concerns, loud };
+        LiveFrame { position, room, seq, frame, concerns, loud }
+    }
+
+    fn queue(&mut self, live: &LiveFrame) -> Result<(), Overfull> {
         let on = Terms { user: ME, cap: CAP, tick: self.tick };
-        let must_flush = if direct {
-            match self.outbox.write_live(&live, on, &self.pipe) {
-                Ok(_) => false,
-                Err(super::NotWritten::Overfull) => return Err(Overfull),
-                Err(super::NotWritten::Ended) => panic!("the pipe does not end"),
-            }
-        } else {
-            self.outbox.push_live(&live, on)?
-        };
-        if must_flush {
+        if self.outbox.push_live(live, on)? {
             self.flush();
         }
         Ok(())
+    }
+
+    fn write(&mut self, run: &[LiveFrame]) -> Result<(), Overfull> {
+        let on = Terms { user: ME, cap: CAP, tick: self.tick };
+        let bytes: Vec<u8> = run.iter().flat_map(|live| live.frame.iter().copied()).collect();
+        match self.outbox.write_run(&Bytes::from(bytes), run, on, &self.pipe) {
+            Ok(_) => Ok(()),
+            Err(super::NotWritten::Overfull) => Err(Overfull),
+            Err(super::NotWritten::Ended) => panic!("the pipe does not end"),
+        }
     }
 
     fn passing(&mut self, who: u128, types: bool) -> Result<(), Overfull> {
