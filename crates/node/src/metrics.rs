@@ -71,6 +71,7 @@ impl Sources {
             format!("{{version=\"{version}\",instance=\"{instance}\",durability=\"fsync\"}}");
         page.value("klatch_info", &labels, 1);
         self.log(&mut page);
+        Self::parts(&mut page);
         self.stores(&mut page);
         self.workers(&mut page);
         self.fanout(&mut page);
@@ -104,6 +105,16 @@ impl Sources {
         let (whole, rest) = (stats.sync_us / 1_000_000, stats.sync_us % 1_000_000);
         page.value("klatch_log_sync_seconds_sum", "", format!("{whole}.{rest:06}"));
         page.value("klatch_log_sync_seconds_count", "", stats.syncs);
+    }
+
+    fn parts(page: &mut Page) {
+        let name = "klatch_cpu_seconds_total";
+        page.about(name, "counter", "Processor time by part of the work, from samples.");
+        for part in klatch_meter::Part::ALL {
+            let nanos = part.nanos();
+            let seconds = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+            page.value(name, &format!("{{part=\"{}\"}}", part.name()), seconds);
+        }
     }
 
     fn stores(&self, page: &mut Page) {

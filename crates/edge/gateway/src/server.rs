@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use klatch_meter::{Part, metered};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -89,7 +90,7 @@ pub async fn serve(
                 shutdown: shutdown.clone(),
                 over: over.clone(),
             };
-            connections.spawn(connection.run(stream, slot));
+            connections.spawn(metered(Part::Receiving, connection.run(stream, slot)));
         }
     };
     shutdown.run_until_cancelled(accept).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use klatch_domain::InstanceId;
+use klatch_meter::{Part, metered};
 use klatch_ports::{PortResult, StreamId};
 use klatch_protocol::inbox::subject;
 use klatch_protocol::ws::close::CloseCode;
@@ -75,7 +76,7 @@ impl Realtime {
         own.spawn(async move {
             // However the hub ends, nothing is delivered without it.
             let _guard = stop.drop_guard();
-            hub.run(inbox, mail).await;
+            metered(Part::Delivering, hub.run(inbox, mail)).await;
         });
         Ok(Self { shared, board, own })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use klatch_auth::{Auth, Parts, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_fanout::{FanOut, FanOutConfig, FanOutStats};
+use klatch_meter::{Part, metered};
 use klatch_ports::api::import::ImportApi;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{Partition, StreamId};
@@ -133,7 +134,7 @@ fn start_projections(
         progress.push(projection.progress());
         let (stop, sender) = (process.stop.clone(), Arc::clone(&sender));
         process.tasks.spawn(async move {
-            if let Err(error) = projection.run(stop).await {
+            if let Err(error) = metered(Part::Storing, projection.run(stop)).await {
                 sender.send_replace(Some(Arc::new(error)));
             }
         });
@@ -207,7 +208,7 @@ async fn start_commands(
     let feeder = commands.key_feeder();
     feeder.catch_up().await?;
     let stop = process.stop.clone();
-    process.tasks.spawn(async move { feeder.run(stop).await });
+    process.tasks.spawn(metered(Part::Storing, async move { feeder.run(stop).await }));
     Ok(commands)
 }
 
@@ -227,7 +228,7 @@ async fn start_fanout(
         };
         let fanout = FanOut::new(deps, FanOutConfig::default(), partition).await?;
         stats.push(fanout.stats());
-        process.tasks.spawn(fanout.run(process.stop.clone()));
+        process.tasks.spawn(metered(Part::Delivering, fanout.run(process.stop.clone())));
     }
     Ok(stats)
 }

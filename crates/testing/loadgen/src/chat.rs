@@ -171,8 +171,7 @@ impl<'a> Chat<'a> {
     pub(crate) fn measure(&mut self, pace: Pace, time: Duration) -> Result<Stretch> {
         self.ledger.figures = Figures::default();
         let before_in = self.engine.totals.clone();
-        let metrics_before = self.server.metrics();
-        let before = self.server.cpu()?;
+        let before = self.server.usage()?;
         let load_before = Cpu::of_this()?;
         let begun = Instant::now();
         self.talk(pace, time)?;
@@ -182,8 +181,7 @@ impl<'a> Chat<'a> {
         let unfinished = self.ledger.close_books();
         self.catch_up()?;
         self.server.settle(SETTLE_LIMIT)?;
-        let after = self.server.cpu()?;
-        let cpu = before.zip(after).map(|(before, after)| after.since(&before));
+        let cpu = self.server.usage()?.since(&before);
         ensure!(
             self.engine.totals.closed.is_empty(),
             "connections ended: {:?}\n{}",
@@ -200,8 +198,8 @@ impl<'a> Chat<'a> {
         .map(|count| count as f64);
         let (frame_bytes, frames_per_read) = (bytes / frames.max(1.0), frames / reads.max(1.0));
         let metrics = self.server.metrics();
-        let records_per_sync = metrics.records_per_sync(&metrics_before);
-        let publishes = metrics.publishes(&metrics_before);
+        let records_per_sync = metrics.records_per_sync(&before.metrics);
+        let publishes = metrics.publishes(&before.metrics);
         let figures = std::mem::take(&mut self.ledger.figures);
         Ok(Stretch {
             figures,

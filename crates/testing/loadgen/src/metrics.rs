@@ -39,6 +39,16 @@ impl Metrics {
         Some(self.sums.get(name)? - earlier.sums.get(name)?)
     }
 
+    /// Processor seconds by part of the work since, as the server counts them.
+    pub(crate) fn parts(&self, earlier: &Self) -> BTreeMap<String, f64> {
+        let prefix = "klatch_cpu_seconds_total{part=\"";
+        let parts = self.sums.keys().filter_map(|key| {
+            let part = key.strip_prefix(prefix)?.strip_suffix("\"}")?;
+            Some((part.to_owned(), self.since(earlier, key)?.max(0.0)))
+        });
+        parts.collect()
+    }
+
     /// Frames that fan-out gave to instances since, without those that only say that it is there.
     pub(crate) fn publishes(&self, earlier: &Self) -> Option<f64> {
         let all = self.since(earlier, "klatch_fanout_publishes_total")?;
@@ -62,6 +72,7 @@ mod tests {
         let text = |a: u32, b: u32, syncs: u32| {
             format!(
                 "# TYPE klatch_log_records_total counter\nklatch_log_records_total{{p=\"0\"}} {a}\n\
+                 klatch_cpu_seconds_total{{part=\"receiving\"}} {a}.5\n\
                  klatch_log_records_total{{p=\"1 2\"}} {b}\nklatch_log_sync_seconds_count {syncs}\n\
                  klatch_info{{version=\"1\",durability=\"fsync\"}} 1\nrubbish\n"
             )
@@ -71,6 +82,8 @@ mod tests {
         assert_eq!(after.records_per_sync(&before), Some(5.0));
         assert_eq!(after.since(&before, r#"klatch_log_records_total{p="0"}"#), Some(10.0));
         assert_eq!(after.since(&before, "klatch_no_such_thing"), None);
+        let parts = after.parts(&before).into_iter().collect::<Vec<_>>();
+        assert_eq!(parts, [("receiving".to_owned(), 10.0)]);
         assert_eq!(after.durability(), Some("fsync"));
     }
 }

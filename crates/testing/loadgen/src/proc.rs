@@ -72,6 +72,20 @@ impl Cpu {
         Self { seconds: self.seconds - earlier.seconds, threads }
     }
 
+    /// Splits what the threads of a group used by the parts of the work that they did, as far as
+    /// these are known.
+    pub(crate) fn split(&mut self, group: &str, parts: &BTreeMap<String, f64>) {
+        let Some(whole) = self.threads.get(group).copied().filter(|_| !parts.is_empty()) else {
+            return;
+        };
+        let known: f64 = parts.values().sum();
+        self.threads.remove(group);
+        for (part, seconds) in parts {
+            self.threads.insert(format!("{group}: {part}"), *seconds);
+        }
+        self.threads.insert(format!("{group}: other"), (whole - known).max(0.0));
+    }
+
     fn add_threads(&mut self, pid: u32, ticks_per_second: f64) {
         let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return };
         for task in tasks.flatten().map(|task| task.path()) {
@@ -184,6 +198,20 @@ mod tests {
         assert_eq!(group("tokio-rt-worker-12"), "tokio-rt-worker");
         assert_eq!(group("log:3"), "log");
         assert_eq!(group("7"), "7");
+    }
+
+    #[test]
+    fn what_a_group_used_is_split_by_its_parts_and_the_rest_is_other() {
+        let threads = BTreeMap::from([("worker".to_owned(), 10.0), ("log".to_owned(), 1.0)]);
+        let mut cpu = Cpu { seconds: 11.0, threads };
+        cpu.split("worker", &BTreeMap::new());
+        assert_eq!(cpu.threads.len(), 2);
+        let parts = BTreeMap::from([("a".to_owned(), 3.0), ("b".to_owned(), 5.0)]);
+        cpu.split("worker", &parts);
+        let found: Vec<_> = cpu.threads.iter().map(|(name, s)| (name.as_str(), *s)).collect();
+        let expected =
+            [("log", 1.0), ("worker: a", 3.0), ("worker: b", 5.0), ("worker: other", 2.0)];
+        assert_eq!(found, expected);
     }
 
     #[test]

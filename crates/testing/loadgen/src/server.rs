@@ -16,6 +16,9 @@ use crate::proc::{Cpu, Memory};
 /// How long a server may take to be ready.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// The threads that do everything in turns.
+const RUNTIME: &str = "klatch-worker";
+
 /// Which server to load.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -40,6 +43,21 @@ pub enum Target {
         /// The secret of the HS256 issuer `klatch-bench`.
         issuer_secret: String,
     },
+}
+
+/// What a server has used up to a moment.
+pub(crate) struct Usage {
+    cpu: Option<Cpu>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Usage {
+    /// What was used since, the runtime's threads split by what they did.
+    pub(crate) fn since(&self, earlier: &Self) -> Option<Cpu> {
+        let mut cpu = self.cpu.as_ref()?.since(earlier.cpu.as_ref()?);
+        cpu.split(RUNTIME, &self.metrics.parts(&earlier.metrics));
+        Some(cpu)
+    }
 }
 
 pub(crate) struct Server {
@@ -160,6 +178,11 @@ impl Server {
     /// What the process tree has used, if its process is known.
     pub(crate) fn cpu(&self) -> Result<Option<Cpu>> {
         self.pid.map(Cpu::of).transpose()
+    }
+
+    /// What it has used so far, and its own counters.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        Ok(Usage { cpu: self.cpu()?, metrics: self.metrics() })
     }
 
     /// What the process holds, if it is known.

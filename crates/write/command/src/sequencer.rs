@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klatch_domain::{Rejection, RoomId};
+use klatch_meter::{Part, metered};
 use klatch_ports::StreamId;
 use klatch_ports::api::ServiceError;
 use klatch_ports::log::{APPEND_RECORDS_MAX, Key};
@@ -109,7 +110,7 @@ impl Sequencer {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(work, &self.runtime);
+        self.tasks.spawn_on(metered(Part::Deciding, work), &self.runtime);
     }
 
     fn slot(&self, room: RoomId) -> Arc<Slot> {

@@ -198,7 +198,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> PortResult<T> + Send + 'static,
 ) -> PortResult<T> {
-    tokio::task::spawn_blocking(work)
+    tokio::task::spawn_blocking(|| klatch_meter::run(klatch_meter::Part::Storing, work))
         .await
         .map_err(|error| PortError::new(ErrorKind::Closed, ENGINE, operation).because(error))?
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use klatch_domain::RoomId;
+use klatch_meter::{Part, metered};
 use tokio::time::Instant;
 
 use crate::connection::{Concerns, Connection, LiveFrame};
@@ -318,13 +319,14 @@ impl Outgoing {
                 break;
             }
             let write = write.clone();
-            writers.push(tokio::spawn(async move {
+            let write_all = async move {
                 for connection in part {
                     write(&connection);
                     // Others on this thread get their turn.
                     tokio::task::coop::consume_budget().await;
                 }
-            }));
+            };
+            writers.push(tokio::spawn(metered(Part::Delivering, write_all)));
         }
         for writer in writers {
             // What a writer that failed leaves is written by the connections' own tasks.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Request, Response, StatusCode};
+use klatch_meter::{Part, metered};
 use klatch_ports::Position;
 use klatch_protocol::problem::{Code, Problem};
 use klatch_protocol::ws::client::RESUME_POSITIONS_MAX;
@@ -46,7 +47,8 @@ pub(crate) async fn answer<B>(
             let deflate = handshake.deflate;
             let newcomer =
                 take_over::Upgrading { on_upgrade, identity, resume_from, deflate, seat };
-            shared.tasks.spawn(take_over::welcome(Arc::clone(shared), newcomer));
+            let welcome = take_over::welcome(Arc::clone(shared), newcomer);
+            shared.tasks.spawn(metered(Part::Receiving, welcome));
             shared.stats.upgrade(true);
             handshake.accept()
         }

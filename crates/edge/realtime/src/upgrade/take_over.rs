@@ -8,6 +8,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use klatch_domain::user::Profile;
 use klatch_domain::{ConnectionId, UserId};
+use klatch_meter::{Part, metered};
 use klatch_ports::api::auth::Identity;
 use klatch_ports::metadata::UserNumber;
 use klatch_ports::{PortResult, Position};
@@ -65,7 +66,8 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
     let newcomer = Newcomer { connection: Arc::clone(&connection), profile, number };
     let session = Session::new(Arc::clone(&connection), early.to_vec(), resume_from);
     drop(turn);
-    shared.tasks.spawn(connection_task(session, connection, Box::new(newcomer)));
+    let task = connection_task(session, connection, Box::new(newcomer));
+    shared.tasks.spawn(metered(Part::Receiving, task));
 }
 
 /// The task of a connection, for as long as it lives.

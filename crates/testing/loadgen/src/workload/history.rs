@@ -96,7 +96,7 @@ struct Readers<'a> {
 impl Readers<'_> {
     /// Reads the first `rooms` rooms in turn, once or over and over, for at most `time`.
     fn read(&self, rooms: usize, once: bool, time: Duration, sample: &mut Sample) -> Result<()> {
-        let before = self.server.cpu()?;
+        let before = self.server.usage()?;
         let begun = Instant::now();
         let next = AtomicUsize::new(0);
         let reader = || self.one_reader(&next, rooms, once, begun + time);
@@ -115,7 +115,7 @@ impl Readers<'_> {
         answers?.iter().for_each(|histogram| all.merge(histogram));
         let seconds = begun.elapsed().as_secs_f64();
         self.server.settle(Duration::from_secs(10))?;
-        let used = before.zip(self.server.cpu()?).map(|(before, after)| after.since(&before));
+        let used = self.server.usage()?.since(&before);
         sample.put(RATE, whole(all.count()) / seconds);
         sample.put(REQUESTS, whole(all.count()));
         cost(sample, used.as_ref(), all.count());

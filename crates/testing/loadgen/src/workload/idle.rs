@@ -35,11 +35,11 @@ impl Bench<'_> {
         engine.forget(0);
         wait(&mut engine, Duration::from_secs(2))?;
 
-        let (memory, cpu) = (memory(&server)?, server.cpu()?);
+        let (memory, before) = (memory(&server)?, server.usage()?);
         let begun = Instant::now();
         connect(&mut engine, &server, &tokens)?;
         let seconds = begun.elapsed().as_secs_f64();
-        let connecting = cpu.zip(server.cpu()?).map(|(before, after)| after.since(&before));
+        let connecting = server.usage()?.since(&before);
         let mut sample = Sample { name: "idle".into(), unit: "connects", ..Sample::default() };
         sample.put(RATE, f64::from(count) / seconds);
         cost(&mut sample, connecting.as_ref(), u64::from(count));

@@ -33,10 +33,10 @@ impl Bench<'_> {
         chat.ledger.set_window(WINDOW);
         let mut load = Load { due: Instant::now(), gap: Duration::from_secs_f64(1.0 / LIGHT) };
         chat.talk_on(&mut load, self.warm_up())?;
-        let (metrics, cpu) = (server.metrics(), server.cpu()?);
+        let before = server.usage()?;
         let storm = chat.storm(&mut load)?;
-        let used = cpu.zip(server.cpu()?).map(|(before, after)| after.since(&before));
-        let after = server.metrics();
+        let after = server.usage()?;
+        let used = after.since(&before);
         chat.talk_on(&mut load, self.warm_up())?;
         chat.drain()?;
         let unfinished = chat.ledger.close_books();
@@ -56,7 +56,7 @@ impl Bench<'_> {
             ("message_store_reads", r#"klatch_store_reads_total{store="messages"}"#),
             ("metadata_store_reads", r#"klatch_store_reads_total{store="metadata"}"#),
         ] {
-            if let Some(reads) = after.since(&metrics, metric) {
+            if let Some(reads) = after.metrics.since(&before.metrics, metric) {
                 sample.put(key, reads);
             }
         }

@@ -27,10 +27,12 @@ const fn row(
 /// What tests of a role use that decides on what the workers have stored.
 const ON_WORKERS: &[&str] = &["klatch-memory", "klatch-pump", "klatch-testkit", "klatch-workers"];
 
-const CORE: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol"];
+/// What roles have in common; the meter counts the processor time that goes into each.
+const CORE: &[&str] = &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol"];
 const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
 /// Who tells what was missed. Like the pump, `sync` is no role, but what roles have in common.
-const WITH_SYNC: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-sync"];
+const WITH_SYNC: &[&str] =
+    &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol", "klatch-sync"];
 const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
 /// What a role's tests run on: the engine that keeps everything in memory, and the test kit.
 const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
@@ -51,6 +53,7 @@ const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit
 /// the protocol.
 const TABLE: &[Arrows] = &[
     row("crates/core/domain", "klatch-domain", &[], &[]),
+    row("crates/core/meter", "klatch-meter", &[], &[]),
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
     row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
     row("crates/edge/gateway", "klatch-gateway", CORE, BEHIND_THE_EDGE),
@@ -66,7 +69,7 @@ const TABLE: &[Arrows] = &[
     row(
         "crates/adapters/embedded",
         "klatch-embedded",
-        &["klatch-domain", "klatch-log", "klatch-ports"],
+        &["klatch-domain", "klatch-log", "klatch-meter", "klatch-ports"],
         SUITES,
     ),
     row("crates/adapters/log", "klatch-log", PORTS, SUITES),
@@ -82,6 +85,7 @@ const TABLE: &[Arrows] = &[
             "klatch-gateway",
             "klatch-loadgen",
             "klatch-memory",
+            "klatch-meter",
             "klatch-ports",
             "klatch-protocol",
             "klatch-pump",
