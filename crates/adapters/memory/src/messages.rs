@@ -207,6 +207,7 @@ impl MessageWriter for MessageStore {
             rows.partitions.insert(room, commit.partition);
         }
         for StayChange { room, user, offset, inside } in commit.stays {
+            rows.partitions.insert(room, commit.partition);
             if inside {
                 rows.joined.insert((user, room));
             } else {

@@ -3,7 +3,9 @@
 use klatch_domain::member::{MemberRole, Membership};
 use klatch_domain::room::{Room, RoomType, Visibility};
 use klatch_domain::{Message, RoomId, Seq, UserId};
-use klatch_ports::messages::{MessageCommit, Range};
+use klatch_ports::Offset;
+use klatch_ports::activity::{ActivityPlace, ActivityReader};
+use klatch_ports::messages::{MessageCommit, Range, StayChange};
 use klatch_ports::metadata::MetadataCommit;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,19 +57,35 @@ pub fn message_steps() -> impl Strategy<Value = Vec<Step<MessageCommit>>> {
     let messages = vec((place(), any::<[bool; 3]>()), 0..12);
     let heads = vec(place(), 0..4);
     let externals = vec((0..EXTERNALS, place()), 0..3);
-    let commit = (messages, heads, externals).prop_map(|(messages, heads, externals)| {
-        let messages = messages.into_iter().map(|((n, seq), how)| any_message(n, seq, how));
-        let heads = heads.into_iter().map(|(n, seq)| (room_id(n), head(seq, seq / 2, seq)));
-        let externals = externals.into_iter().map(|(hash, (n, seq))| (hash, room_id(n), Seq(seq)));
-        MessageCommit {
-            partition: P0,
-            messages: messages.collect(),
-            heads: heads.collect(),
-            externals: externals.collect(),
-            ..MessageCommit::default()
-        }
-    });
-    steps(commit, |commit, offset| commit.applied = at(offset))
+    let stays = vec((0..IDS, 0..IDS, any::<bool>()), 0..4);
+    let commit =
+        (messages, heads, externals, stays).prop_map(|(messages, heads, externals, stays)| {
+            let messages = messages.into_iter().map(|((n, seq), how)| any_message(n, seq, how));
+            let heads = heads.into_iter().map(|(n, seq)| (room_id(n), head(seq, seq / 2, seq)));
+            let externals =
+                externals.into_iter().map(|(hash, (n, seq))| (hash, room_id(n), Seq(seq)));
+            MessageCommit {
+                partition: P0,
+                messages: messages.collect(),
+                heads: heads.collect(),
+                externals: externals.collect(),
+                stays: stays
+                    .into_iter()
+                    .map(|(n, user, inside)| any_stay(n, user, inside))
+                    .collect(),
+                ..MessageCommit::default()
+            }
+        });
+    steps(commit, |commit, offset| {
+        commit.applied = at(offset);
+        commit.events =
+            commit.heads.last().map(|(room, _)| (Offset(offset), *room)).into_iter().collect();
+        commit.stays.iter_mut().for_each(|stay| stay.offset = Offset(offset));
+    })
+}
+
+fn any_stay(n: u64, user: u64, inside: bool) -> StayChange {
+    StayChange { room: room_id(n), user: user_id(user), offset: Offset::ZERO, inside }
 }
 
 fn any_message(n: u64, seq: u64, [edited, deleted, reply]: [bool; 3]) -> Message {
@@ -123,7 +141,10 @@ fn any_member(n: u64, seq: u64, [gone, admin, owner]: [bool; 3]) -> Membership {
 }
 
 /// Asserts that every read of both answers alike, over all ids random commits use.
-pub async fn same_messages(left: &impl messages::Store, right: &impl messages::Store) {
+pub async fn same_messages(
+    left: &(impl messages::Store + ActivityReader),
+    right: &(impl messages::Store + ActivityReader),
+) {
     macro_rules! same {
         ($method:ident($($argument:expr),*)) => {
             assert_eq!(
@@ -135,6 +156,13 @@ pub async fn same_messages(left: &impl messages::Store, right: &impl messages::S
     }
     let rooms: Vec<RoomId> = (0..=IDS).map(room_id).collect();
     same!(heads(&rooms));
+    for user in (0..=IDS).map(user_id) {
+        same!(latest(user, None::<ActivityPlace>, 2));
+        same!(latest(user, None::<ActivityPlace>, 50));
+        for after in (0..=SEQS).map(Offset) {
+            same_changes(left, right, user, after).await;
+        }
+    }
     for external in 0..EXTERNALS {
         same!(by_external(external));
     }
@@ -153,6 +181,21 @@ pub async fn same_messages(left: &impl messages::Store, right: &impl messages::S
             same!(history(room, Range::Latest, limit));
         }
     }
+}
+
+/// Two rooms may have their newest event at one offset here; their order is open.
+async fn same_changes(
+    left: &impl ActivityReader,
+    right: &impl ActivityReader,
+    user: UserId,
+    after: Offset,
+) {
+    let mut found = left.changed(user, P0, after, 50).await.expect("left");
+    let mut others = right.changed(user, P0, after, 50).await.expect("right");
+    for found in [&mut found, &mut others].into_iter().flatten() {
+        found.sort_by_key(|changed| changed.room);
+    }
+    assert_eq!(found, others, "changed {user} {after}");
 }
 
 /// Asserts that every read of both answers alike, over all ids random commits use. Numbers are

@@ -21,8 +21,10 @@ use super::messages::head;
 use super::sets::{self, Block, CHILDREN, TOP};
 use super::{View, layout, row};
 
-/// Up to this many rooms are looked at one by one: cheaper than the sets.
-const FEW: u64 = 128;
+/// Up to this many rooms are looked at one by one to see which changed: cheaper than the sets.
+const FEW: u64 = 16;
+/// Up to this many are ranked one by one: cheaper than looking where each spoke last.
+const FEW_RANKED: u64 = 128;
 /// Rooms that the first block of a range may hold besides.
 const EDGE: u64 = 1 << 6;
 
@@ -168,7 +170,7 @@ pub(super) fn latest(
     let mut wanted = joined(view, user)?;
     let after = after.map(|(at, room)| (Reverse(at), room));
     let mut best = Best { after, limit, rooms: BTreeMap::new() };
-    if wanted.len() <= FEW {
+    if wanted.len() <= FEW_RANKED {
         for (room, _, stored) in ends(view, &wanted)? {
             best.offer(room, stored.head);
         }

@@ -240,3 +240,26 @@ fn stage(commit: &MessageCommit) -> Staged {
     }
     staged
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Stores, StoresConfig};
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_of_a_build_that_kept_no_sets_are_forgotten_and_newer_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Stores::open(dir.path(), StoresConfig::default()).unwrap().messages;
+        let (partition, applied) =
+            (Partition(0), Applied { epoch: klatch_ports::Epoch(1), offset: Offset(7) });
+        let old = open();
+        Staged::default().commit(&old.inner.rows, partition, applied).unwrap();
+        drop(old);
+        let store = open();
+        assert_eq!(store.applied(partition).await.unwrap(), Applied::default());
+        let commit = MessageCommit { partition, applied, ..MessageCommit::default() };
+        store.commit(commit).await.unwrap();
+        drop(store);
+        assert_eq!(open().applied(partition).await.unwrap(), applied);
+    }
+}

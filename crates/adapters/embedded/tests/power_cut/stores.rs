@@ -12,7 +12,7 @@ use klatch_conformance::sample::{
 use klatch_domain::member::MemberRole;
 use klatch_domain::{Sealed, Seq};
 use klatch_embedded::stores::{Stores, StoresConfig};
-use klatch_ports::messages::{Applied, MessageCommit, MessageReader, MessageWriter};
+use klatch_ports::messages::{Applied, MessageCommit, MessageReader, MessageWriter, StayChange};
 use klatch_ports::metadata::{MetadataCommit, MetadataProgress, MetadataWriter};
 use klatch_ports::{Epoch, Offset};
 
@@ -63,6 +63,13 @@ impl Script {
             row.edited = Some((time(offset), Seq(offset)));
             commit.messages.push(row);
             commit.heads.push((room_id(n), head(offset, seq, offset)));
+        }
+        let spoke = commit.heads.last().map(|(room, _)| (Offset(offset), *room));
+        commit.events.extend(spoke);
+        if random.next().is_multiple_of(3) {
+            let (room, user) = (room_id(random.next() % IDS), user_id(random.next() % IDS));
+            let (offset, inside) = (Offset(offset), !random.next().is_multiple_of(3));
+            commit.stays.push(StayChange { room, user, offset, inside });
         }
         if random.next().is_multiple_of(4) {
             let external = u128::from(random.next() % 6);
