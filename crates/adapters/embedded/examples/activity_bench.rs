@@ -18,7 +18,7 @@ const TIMES: u32 = 20;
 
 #[tokio::main]
 async fn main() {
-    let events: u64 =
+    let events: u32 =
         std::env::args().nth(1).map_or(1_000_000, |n| n.parse().expect("a number of events"));
     let dir = tempfile::tempdir().expect("a directory");
     let store = Stores::open(dir.path(), StoresConfig::default()).expect("stores").messages;
@@ -30,8 +30,8 @@ async fn main() {
     println!("{MANY} joins: {:?}", begin.elapsed());
     for kept in [false, true] {
         let begin = Instant::now();
-        offset = speak(&store, events, offset, kept).await;
-        let each = begin.elapsed().as_secs_f64() * 1e6 / events as f64;
+        offset = speak(&store, u64::from(events), offset, kept).await;
+        let each = begin.elapsed().as_secs_f64() * 1e6 / f64::from(events);
         println!("{each:.2} us an event, {}", if kept { "sets kept" } else { "heads alone" });
     }
     for (name, user) in [("100 rooms", 1), ("100,000 rooms", 2)] {
