@@ -26,7 +26,8 @@ const WORDS: usize = 8;
 
 struct Writer {
     epoll: OwnedFd,
-    conns: Vec<OwnedFd>,
+    /// Those that ended give their descriptor back.
+    conns: Vec<Option<OwnedFd>>,
     groups: HashMap<u32, Vec<usize>>,
     control: Option<usize>,
     frame_length: usize,
@@ -93,7 +94,7 @@ impl Writer {
                     stream.set_nodelay(true)?;
                     let data = epoll::EventData::new_u64(self.conns.len() as u64);
                     epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN)?;
-                    self.conns.push(stream.into());
+                    self.conns.push(Some(stream.into()));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -102,7 +103,7 @@ impl Writer {
     }
 
     fn read(&mut self, number: usize) -> Result<()> {
-        let Some(fd) = self.conns.get(number) else { return Ok(()) };
+        let Some(Some(fd)) = self.conns.get(number) else { return Ok(()) };
         let mut buffer = [0_u8; 4096];
         let length = match rustix::net::recv(fd, &mut buffer[..], RecvFlags::empty()) {
             Ok((length, _)) => length,
@@ -111,7 +112,9 @@ impl Writer {
         };
         if length == 0 {
             self.done |= self.control == Some(number);
-            epoll::delete(&self.epoll, fd)?;
+            if let Some(ended) = self.conns.get_mut(number) {
+                *ended = None;
+            }
             return Ok(());
         }
         let mut bytes = self.partial.remove(&number).unwrap_or_default();
@@ -133,13 +136,17 @@ impl Writer {
     }
 
     fn upgrade(&mut self, number: usize, request: Vec<u8>) -> Result<()> {
-        let Some(fd) = self.conns.get(number) else { return Ok(()) };
+        let Some(Some(fd)) = self.conns.get(number) else { return Ok(()) };
         match handshake::answer(&request, self.unix_seconds) {
             Answer::Wait => {
                 self.partial.insert(number, request);
                 Ok(())
             }
-            Answer::Welcome(bytes) => send_all(fd, &bytes),
+            Answer::Welcome(bytes) => {
+                // One that went away meanwhile is told by its end.
+                let _ = send_all(fd, &bytes);
+                Ok(())
+            }
             Answer::Refuse => bail!("an upgrade that is none, or a bad token"),
         }
     }
@@ -160,7 +167,7 @@ impl Writer {
         }
         let frames = self.frames.get(..length).unwrap_or_default();
         for member in self.groups.get(&one).into_iter().flatten() {
-            if let Some(fd) = self.conns.get(*member) {
+            if let Some(Some(fd)) = self.conns.get(*member) {
                 send_all(fd, frames)?;
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -11,6 +12,8 @@ use crate::server::Server;
 
 /// Lines of one import request: a few megabytes.
 const LINES: usize = 20_000;
+/// How often a request is repeated that the server did not get done.
+const TRIES: u32 = 5;
 
 const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
 
@@ -85,11 +88,17 @@ impl Import {
             return Ok(());
         }
         let headers = [("Content-Type", "application/x-ndjson")];
-        let answer = self
-            .http
-            .request("POST", "/api/v1/admin/import", &headers, self.lines.as_bytes())?
-            .json()
-            .context("the import")?;
+        let mut tries = 0;
+        // What was taken in is skipped the next time: a busy server may be asked again.
+        let answer = loop {
+            let body = self.lines.as_bytes();
+            let answer = self.http.request("POST", "/api/v1/admin/import", &headers, body)?;
+            tries += 1;
+            if tries == TRIES || !matches!(answer.status, 503 | 504) {
+                break answer.json().context("the import")?;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        };
         let refused = answer.get("refused").and_then(serde_json::Value::as_u64).unwrap_or(0);
         ensure!(refused == 0, "the import refused lines: {}", short(&answer));
         let none =
