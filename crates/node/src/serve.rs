@@ -53,7 +53,10 @@ fn greet(running: &Running) -> anyhow::Result<()> {
     let config = &running.process.config;
     let address = match &config.server.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", running.address),
+        None => {
+            let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", running.address)
+        }
     };
     host::say(&format!("Klatch {} is at {address}", env!("CARGO_PKG_VERSION")));
     host::say(&format!("  data directory      {}", config.server.data_dir.display()));

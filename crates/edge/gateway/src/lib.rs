@@ -19,6 +19,7 @@ mod reply;
 mod router;
 mod routes;
 mod server;
+mod tls;
 mod web;
 
 pub use address::Peer;
@@ -28,3 +29,4 @@ pub use finish::RequestId;
 pub use openapi::document;
 pub use router::router;
 pub use server::{HandedOver, ServerLimits, serve};
+pub use tls::{Tls, TlsError};

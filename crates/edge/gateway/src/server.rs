@@ -14,6 +14,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use klatch_meter::{Part, metered};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::address::Peer;
+use crate::tls::Tls;
 
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
@@ -41,7 +43,8 @@ pub struct ServerLimits {
     /// Most sockets of the process, those that were handed over by an upgrade included. At that
     /// many none is accepted: clients wait in the kernel's queue until others have gone.
     pub sockets: usize,
-    /// How long a client may take for the head of a request, and keep a connection idle.
+    /// How long a client may take for the TLS handshake, then for the head of a request, and keep
+    /// a connection idle.
     pub header_timeout: Duration,
     /// How long requests under way may take after the server was told to stop.
     pub grace: Duration,
@@ -63,9 +66,11 @@ pub type HandedOver = Arc<dyn Fn() -> usize + Send + Sync>;
 
 /// Serves `router` on `listener` until `shutdown`: then accepts nothing more, lets requests under
 /// way finish within the grace period, and returns. Upgraded connections are their handlers' own;
-/// their IO is `TokioIo<TcpStream>`.
+/// their IO is `TokioIo<TcpStream>`, or `TokioIo<TlsStream<TcpStream>>` with `tls`: then nothing
+/// else is spoken on `listener`.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     limits: ServerLimits,
     handed_over: HandedOver,
@@ -85,6 +90,7 @@ pub async fn serve(
             let (stream, peer) = accept(&listener, &mut told).await;
             let connection = Connection {
                 router: router.clone(),
+                tls: tls.clone(),
                 peer,
                 limits,
                 shutdown: shutdown.clone(),
@@ -127,6 +133,7 @@ fn tell_seldom(told: &mut Option<Instant>, tell: impl FnOnce()) {
 
 struct Connection {
     router: Router,
+    tls: Option<Tls>,
     peer: SocketAddr,
     limits: ServerLimits,
     shutdown: CancellationToken,
@@ -135,10 +142,30 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        let Self { router, peer, limits, shutdown, over } = self;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
+        match self.tls.clone() {
+            None => self.speak(stream).await,
+            // Larger, and none of the plain connections' business.
+            Some(tls) => Box::pin(self.speak_in_secret(tls, stream)).await,
+        }
+        drop(slot);
+    }
+
+    async fn speak_in_secret(self, tls: Tls, stream: TcpStream) {
+        let handshake = tls.accept(stream, self.limits.header_timeout);
+        let stream = self.shutdown.run_until_cancelled(handshake).await;
+        if let Some(stream) = stream.flatten() {
+            self.speak(stream).await;
+        }
+    }
+
+    async fn speak<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { router, peer, limits, shutdown, over, .. } = self;
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
@@ -162,7 +189,6 @@ impl Connection {
         if let Some(Err(error)) = outcome {
             tracing::debug!(%error, "a connection ended early");
         }
-        drop(slot);
     }
 }
 

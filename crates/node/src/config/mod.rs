@@ -51,6 +51,7 @@ pub(crate) fn for_serve(args: &ServeArgs) -> Result<Config, ConfigError> {
 /// `klatch config check`.
 pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
+    crate::wiring::tls(&config)?;
     crate::host::say(&toml::to_string_pretty(&config)?);
     Ok(())
 }
@@ -107,6 +108,31 @@ mod tests {
             jail.create_file(DEFAULT_FILE, "[server]\nlisten = 5")?;
             let told = load_here().unwrap_err().to_string();
             assert!(told.contains("server.listen") && told.contains("klatch.toml"), "{told}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn tls_wants_both_files_and_they_must_be_there() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file(DEFAULT_FILE, "[server.tls]\ncert = \"cert.pem\"")?;
+            let told = load_here().unwrap_err().to_string();
+            assert!(told.contains("server.tls") && told.contains("`key`"), "{told}");
+            jail.create_file(DEFAULT_FILE, "[server.tls]\ncert = \"cert.pem\"\nkye = \"x\"")?;
+            let told = load_here().unwrap_err().to_string();
+            assert!(told.contains("did you mean `key`"), "{told}");
+            jail.set_env("KLATCH_SERVER__TLS__CERT", "cert.pem");
+            jail.create_file(DEFAULT_FILE, "[server.tls]\nkey = \"key.pem\"")?;
+            let config = load_here().unwrap();
+            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            let names = told.contains("`server.tls.cert`") && told.contains("cert.pem");
+            assert!(names && told.contains("No such file"), "{told}");
+            jail.create_file("cert.pem", "nothing")?;
+            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            assert!(told.contains("`server.tls.key`") && told.contains("key.pem"), "{told}");
+            jail.create_file("key.pem", "nothing")?;
+            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            assert!(told.contains("BEGIN CERTIFICATE"), "{told}");
             Ok(())
         });
     }

@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     /// Directory of everything that is kept.
     pub(crate) data_dir: PathBuf,
+    /// With it only TLS is spoken: https and wss.
+    pub(crate) tls: Option<TlsFiles>,
     /// Address people use, if a proxy stands before the server: for links and origin checks.
     pub(crate) public_url: Option<String>,
     /// Origins of other web pages that may use the API.
@@ -43,6 +45,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("data"),
+            tls: None,
             public_url: None,
             allowed_origins: Vec::new(),
             connections_max: None,
@@ -50,6 +53,16 @@ impl Default for Server {
             read_model_wait_seconds: 3,
         }
     }
+}
+
+/// PEM files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// The server's certificate, then those that vouch for it.
+    pub(crate) cert: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
 }
 
 /// Who may come in.

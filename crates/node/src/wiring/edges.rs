@@ -1,5 +1,6 @@
 //! The HTTP side: the gateway's routes, the WebSocket beside them, health and metrics.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures::FutureExt as _;
-use klatch_gateway::{Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services};
+use klatch_gateway::{
+    Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services, Tls, TlsError,
+};
 use klatch_realtime::Realtime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Adapters, Process, Roles, roles};
+use crate::config::{Config, ConfigError};
 use crate::metrics::Sources;
 
 /// How far a read model may be behind before the server says that it is not ready.
@@ -36,7 +40,7 @@ pub(super) fn router(
     let server = &process.config.server;
     let public_https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     let config = klatch_gateway::Config {
-        secure_cookies: public_https,
+        secure_cookies: public_https || server.tls.is_some(),
         session_life: roles::session_life(&process.config),
         allowed_origins: server.allowed_origins.clone(),
         ..klatch_gateway::Config::default()
@@ -49,9 +53,34 @@ pub(super) fn router(
     klatch_gateway::router(services, config, hooks)
 }
 
+/// The certificate and key that the configuration names.
+///
+/// # Errors
+/// A file cannot be read, or is not what it should be.
+pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
+    let Some(files) = &config.server.tls else { return Ok(None) };
+    let (cert_key, key_key) = ("server.tls.cert", "server.tls.key");
+    let read = |key, file: &Path| {
+        std::fs::read(file).map_err(|error| ConfigError::Refused {
+            key,
+            problem: format!("{}: {error}", file.display()),
+        })
+    };
+    let cert = read(cert_key, &files.cert)?;
+    let key = read(key_key, &files.key)?;
+    Tls::new(&cert, &key).map(Some).map_err(|error| {
+        let (key, file) = match &error {
+            TlsError::Certificate(_) => (cert_key, &files.cert),
+            TlsError::Key(_) | TlsError::Mismatch => (key_key, &files.key),
+        };
+        ConfigError::Refused { key, problem: format!("{}: {error}", file.display()) }
+    })
+}
+
 /// Serves until `closing`, then until the requests under way are answered.
 pub(super) fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     (process, roles): (&Process, &Roles),
     closing: CancellationToken,
@@ -65,7 +94,7 @@ pub(super) fn serve(
     };
     let realtime = roles.realtime.clone();
     let handed_over = Arc::new(move || realtime.open_connections());
-    tokio::spawn(klatch_gateway::serve(listener, router, limits, handed_over, closing))
+    tokio::spawn(klatch_gateway::serve(listener, tls, router, limits, handed_over, closing))
 }
 
 /// What connections and requests may take of the time to leave: most of it.

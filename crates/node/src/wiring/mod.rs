@@ -23,6 +23,7 @@ use crate::metrics::Sources;
 
 pub(crate) use adapters::Adapters;
 use capacity::Capacity;
+pub(crate) use edges::tls;
 pub(crate) use identity::DemoIssuer;
 pub(crate) use roles::Roles;
 
@@ -60,6 +61,7 @@ pub(crate) struct Running {
 
 /// Starts everything. The address is bound first, so that a port in use costs nothing.
 pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
+    let tls = tls(&config)?;
     let listener = bind(&config)?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -89,7 +91,7 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let closing = CancellationToken::new();
     let sources = Sources::new(&process, &adapters, &roles);
     let router = edges::router(&process, &adapters, &roles, sources);
-    let http = edges::serve(listener, router, (&process, &roles), closing.clone());
+    let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }
 

@@ -35,7 +35,15 @@ impl Hostile {
     /// # Errors
     /// The upgrade was refused.
     pub async fn upgraded(address: SocketAddr, token: &str) -> Result<Self> {
-        let (this, head) = Self::knock(address, token).await?;
+        Self::upgraded_with(address, token, "").await
+    }
+
+    /// The same with more headers, each ended by `\r\n`.
+    ///
+    /// # Errors
+    /// The upgrade was refused.
+    pub async fn upgraded_with(address: SocketAddr, token: &str, headers: &str) -> Result<Self> {
+        let (this, head) = Self::knock_with(address, token, headers).await?;
         ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Ok(this)
     }
@@ -45,11 +53,15 @@ impl Hostile {
     /// # Errors
     /// Nobody listens, or nobody answers.
     pub async fn knock(address: SocketAddr, token: &str) -> Result<(Self, String)> {
+        Self::knock_with(address, token, "").await
+    }
+
+    async fn knock_with(address: SocketAddr, token: &str, headers: &str) -> Result<(Self, String)> {
         let mut this = Self::connect(address).await?;
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-             Authorization: Bearer {token}\r\n\r\n"
+             Authorization: Bearer {token}\r\n{headers}\r\n"
         );
         this.send(request.as_bytes()).await?;
         let head = this.head().await?;

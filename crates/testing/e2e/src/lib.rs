@@ -15,5 +15,6 @@ pub mod server;
 pub mod socket;
 pub mod stays;
 pub mod token;
+pub mod tunnel;
 pub mod ubuntu_irc;
 pub mod verdict;

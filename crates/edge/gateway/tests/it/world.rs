@@ -219,7 +219,8 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let elsewhere = Arc::new(move || handed_over.load(Ordering::Relaxed));
-        let serving = klatch_gateway::serve(listener, router, limits, elsewhere, stop.clone());
+        let serving =
+            klatch_gateway::serve(listener, None, router, limits, elsewhere, stop.clone());
         let server = tokio::spawn(serving);
         let clock = engines.clock.clone();
         let (stop, guard) = (stop.clone(), stop.drop_guard());

@@ -6,6 +6,7 @@ mod session;
 mod stream;
 mod strikes;
 mod talk;
+mod tls;
 
 use std::future::poll_fn;
 use std::io;
@@ -30,6 +31,7 @@ pub(crate) use outbox::{Concerns, LiveFrame, Passing, Phase};
 use outbox::{NotWritten, Outbox, Overfull, Terms};
 pub(crate) use session::Session;
 pub(crate) use stream::Stream;
+pub(crate) use tls::Tls;
 
 /// A connection as everyone who may write to it holds it.
 pub(crate) struct Connection {

@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::outbox::Sink;
+use super::tls::Tls;
 
 /// What a connection reads from and writes to. Every call is for a shared reference: the task that
 /// owns the connection waits, any thread may write.
@@ -15,47 +16,53 @@ use super::outbox::Sink;
 pub(crate) enum Stream {
     /// Without TLS, or with TLS ended before us.
     Plain(TcpStream),
+    Tls(Box<Tls>),
 }
 
 impl Stream {
+    /// The socket below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.tcp(),
+        }
+    }
+
     /// One waiter at a time.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Tls(tls) => tls.poll_read_ready(cx),
         }
     }
 
     /// One waiter at a time.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(tcp) => tcp.poll_write_ready(cx),
-        }
+        self.tcp().poll_write_ready(cx)
     }
 
-    /// Reads what is there. A short read means that nothing is left, so readiness is taken back
-    /// without a second call that would only say so.
+    /// Reads what is there.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Self::Plain(tcp) = self;
-        let mut read = 0;
-        let outcome = tcp.try_io(Interest::READABLE, || {
-            read = (&*socket2::SockRef::from(tcp)).read(buffer)?;
-            let all = read > 0 && read < buffer.len();
-            if all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match outcome {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock || read == 0 => Err(error),
-            _ => Ok(read),
+        match self {
+            Self::Plain(tcp) => {
+                let mut read = 0;
+                let outcome = read_once(tcp, buffer.len(), || {
+                    read = (&*socket2::SockRef::from(tcp)).read(buffer)?;
+                    Ok(read)
+                });
+                outcome.map(|_| read)
+            }
+            Self::Tls(tls) => tls.try_read(buffer),
         }
     }
 
     /// Ends both directions now, whoever else still holds the connection.
     pub(crate) fn shutdown(&self) {
-        match self {
-            Self::Plain(tcp) => {
-                // It may be gone already.
-                let _ = socket2::SockRef::from(tcp).shutdown(Shutdown::Both);
-            }
+        if let Self::Tls(tls) = self {
+            tls.say_goodbye();
         }
+        // It may be gone already.
+        let _ = socket2::SockRef::from(self.tcp()).shutdown(Shutdown::Both);
     }
 }
 
@@ -63,12 +70,48 @@ impl Sink for Stream {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_write(bytes),
+            Self::Tls(tls) => tls.try_write(&[IoSlice::new(bytes)]),
         }
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_write_vectored(slices),
+            Self::Tls(tls) => tls.try_write(slices),
         }
+    }
+
+    fn flush(&self) -> io::Result<bool> {
+        match self {
+            Self::Plain(_) => Ok(true),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+
+    fn has_unsent(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.has_unsent(),
+        }
+    }
+}
+
+/// Reads up to `most` bytes by `read`, one system call. A short read means that nothing is left, so
+/// readiness is taken back without a second call that would only say so. True: it was short.
+pub(super) fn read_once(
+    tcp: &TcpStream,
+    most: usize,
+    mut read: impl FnMut() -> io::Result<usize>,
+) -> io::Result<bool> {
+    let mut count = 0;
+    let outcome = tcp.try_io(Interest::READABLE, || {
+        count = read()?;
+        let is_short = count > 0 && count < most;
+        if is_short { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match outcome {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && count > 0 => Ok(true),
+        Err(error) => Err(error),
     }
 }

@@ -12,10 +12,12 @@ use klatch_meter::{Part, metered};
 use klatch_ports::api::auth::Identity;
 use klatch_ports::metadata::UserNumber;
 use klatch_ports::{PortResult, Position};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::offer::Deflate;
-use crate::connection::{Connection, Session, Stream};
+use crate::connection::{Connection, Session, Stream, Tls};
 use crate::deps::Deps;
 use crate::hub::{Message, Newcomer};
 use crate::state::Shared;
@@ -42,11 +44,11 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
         tracing::debug!("the peer went away during the upgrade");
         return;
     };
-    let Some((tcp, early)) = socket(upgraded) else {
+    let Some((stream, early)) = socket(upgraded) else {
         tracing::error!("the server's streams are not of a kind that can be taken over");
         return;
     };
-    set_options(&tcp, &shared);
+    set_options(stream.tcp(), &shared);
     // What follows reads stores: not for all at once.
     let turn = shared.door.turn_inside().await;
     let user = identity.actor.user;
@@ -55,7 +57,6 @@ pub(super) async fn welcome(shared: Arc<Shared>, upgrading: Upgrading) {
         (None, None)
     });
     let id = ConnectionId::fresh(&*shared.deps.clock, &*shared.deps.entropy);
-    let stream = Stream::Plain(tcp);
     let heartbeat_ms = heartbeat(&shared);
     let connection = Connection::new(id, stream, identity, heartbeat_ms, Arc::clone(&shared))
         .with_deflate(deflate.map(|deflate| deflate.window_bits));
@@ -83,14 +84,27 @@ async fn connection_task(session: Session, connection: Arc<Connection>, newcomer
 }
 
 /// The socket, and what was read from it already.
-fn socket(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Some((parts.io.into_inner(), parts.read_buf)),
-        Err(upgraded) => {
-            hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)
-        }
+fn socket(upgraded: Upgraded) -> Option<(Stream, Bytes)> {
+    let upgraded = match taken_apart(upgraded) {
+        Ok((tcp, early)) => return Some((Stream::Plain(tcp), early)),
+        Err(upgraded) => upgraded,
     };
-    parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf))
+    let (tls, early) = taken_apart::<TlsStream<TcpStream>>(upgraded).ok()?;
+    let (tcp, session) = tls.into_inner();
+    Some((Stream::Tls(Box::new(Tls::new(tcp, session))), early))
+}
+
+/// The stream under HTTP, if it is one of this kind.
+fn taken_apart<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    upgraded: Upgraded,
+) -> Result<(S, Bytes), Upgraded> {
+    match upgraded.downcast::<TokioIo<S>>() {
+        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => {
+            let parts = hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<S>>(upgraded)?;
+            Ok((parts.io.into_inner(), parts.read_buf))
+        }
+    }
 }
 
 fn set_options(tcp: &TcpStream, shared: &Shared) {

@@ -18,6 +18,7 @@ mod resuming;
 mod slow;
 mod standing;
 mod subscribing;
+mod tls;
 mod upgrading;
 mod wire;
 mod world;

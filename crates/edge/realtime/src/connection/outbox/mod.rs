@@ -258,7 +258,7 @@ impl Outbox {
             return Ok(!all);
         }
         let mut written = match stream.write(bytes) {
-            Ok(count) if count == bytes.len() => return Ok(false),
+            Ok(count) if count == bytes.len() => return Ok(stream.has_unsent()),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(_) => return Err(NotWritten::Ended),

@@ -46,6 +46,14 @@ impl Sink for Pipe {
         }
         if count == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
     }
+
+    fn flush(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn has_unsent(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Clone, Debug)]

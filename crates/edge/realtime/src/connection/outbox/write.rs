@@ -13,10 +13,15 @@ const SLICES: usize = 64;
 
 /// The writing half of a socket that does not block.
 pub(crate) trait Sink {
-    /// Writes a part of `bytes`.
+    /// Takes a part of `bytes`. What was taken goes out before all that is taken later, but may
+    /// have to be sent by [`Sink::flush`].
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
-    /// Writes a part of `slices`, in order.
+    /// Takes a part of `slices`, in order.
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Sends what was taken. True: all of it is sent.
+    fn flush(&self) -> io::Result<bool>;
+    /// Whether something that was taken is not sent.
+    fn has_unsent(&self) -> bool;
 }
 
 impl Outbox {
@@ -52,6 +57,9 @@ impl Outbox {
     /// # Errors
     /// As the socket reports; the connection is over.
     pub(crate) fn flush(&mut self, stream: &impl Sink) -> io::Result<bool> {
+        if !stream.flush()? {
+            return Ok(false);
+        }
         loop {
             if self.queue.is_empty() && !self.take_passing() {
                 break;
@@ -70,7 +78,7 @@ impl Outbox {
             extra.count_from = 0;
             self.drop_extra();
         }
-        Ok(true)
+        stream.flush()
     }
 
     /// Nothing waits: what passes may go. False: there is nothing.
