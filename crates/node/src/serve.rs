@@ -51,13 +51,11 @@ async fn serve(config: Config, demo: bool) -> anyhow::Result<()> {
 /// What the person at the terminal reads first.
 fn greet(running: &Running) -> anyhow::Result<()> {
     let config = &running.process.config;
-    let address = match &config.server.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => {
-            let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-            format!("{scheme}://{}", running.address)
-        }
-    };
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let address = config.server.public_url.as_ref().map_or_else(
+        || format!("{scheme}://{}", running.address),
+        |url| url.trim_end_matches('/').to_owned(),
+    );
     host::say(&format!("Klatch {} is at {address}", env!("CARGO_PKG_VERSION")));
     host::say(&format!("  data directory      {}", config.server.data_dir.display()));
     if let Some(token) = &running.setup_token {
