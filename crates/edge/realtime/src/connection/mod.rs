@@ -207,8 +207,8 @@ impl Connection {
         self.shared.config.outbox_bytes_max
     }
 
-    fn terms(&self) -> Terms {
-        Terms { user: self.user, cap: self.cap(), tick: self.shared.tick() }
+    fn terms(&self) -> Terms<'_> {
+        Terms { user: &self.user, cap: self.cap(), tick: self.shared.tick() }
     }
 
     /// Queues a live event. True: the caller must see to it that [`Connection::flush`] is called.

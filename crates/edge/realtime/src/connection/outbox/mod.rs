@@ -65,9 +65,9 @@ pub(crate) enum Phase {
 
 /// Under which an event is queued.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    /// Whose connection it is.
-    pub(crate) user: UserId,
+pub(crate) struct Terms<'a> {
+    /// Whose connection it is. Not read for most events: it is not in the cache.
+    pub(crate) user: &'a UserId,
     /// Most bytes that may wait.
     pub(crate) cap: usize,
     /// Of the sweep, now.
@@ -153,7 +153,7 @@ impl Outbox {
 
     /// Queues or holds a live event, or notes it for a notice. True: something is now at the head
     /// of the queue, so someone must write it.
-    pub(crate) fn push_live(&mut self, live: &LiveFrame, on: Terms) -> Result<bool, Overfull> {
+    pub(crate) fn push_live(&mut self, live: &LiveFrame, on: Terms<'_>) -> Result<bool, Overfull> {
         if self.phase != Phase::Open {
             return Ok(false);
         }
@@ -163,7 +163,7 @@ impl Outbox {
             self.append(Entry::whole(live));
             return Ok(first);
         }
-        let whole = live.must_be_whole(on.user);
+        let whole = live.must_be_whole(*on.user);
         let extra = self.extra.get_or_insert_default();
         if let Some(told) = extra.notices.get_mut(&live.room) {
             if !whole {
@@ -245,7 +245,7 @@ impl Outbox {
         &mut self,
         bytes: &Bytes,
         events: &[LiveFrame],
-        on: Terms,
+        on: Terms<'_>,
         stream: &impl Sink,
     ) -> Result<bool, NotWritten> {
         let plain = events.iter().all(|live| self.goes_plain(live));

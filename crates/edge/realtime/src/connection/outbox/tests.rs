@@ -196,7 +196,7 @@ impl Bench {
     }
 
     fn queue(&mut self, live: &LiveFrame) -> Result<(), Overfull> {
-        let on = Terms { user: ME, cap: CAP, tick: self.tick };
+        let on = Terms { user: &ME, cap: CAP, tick: self.tick };
         if self.outbox.push_live(live, on)? {
             self.flush();
         }
@@ -204,7 +204,7 @@ impl Bench {
     }
 
     fn write(&mut self, run: &[LiveFrame]) -> Result<(), Overfull> {
-        let on = Terms { user: ME, cap: CAP, tick: self.tick };
+        let on = Terms { user: &ME, cap: CAP, tick: self.tick };
         let bytes: Vec<u8> = run.iter().flat_map(|live| live.frame.iter().copied()).collect();
         match self.outbox.write_run(&Bytes::from(bytes), run, on, &self.pipe) {
             Ok(_) => Ok(()),
