@@ -13,7 +13,7 @@ use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::log::LogReader;
 use klatch_ports::messages::MessageReader;
 use klatch_ports::metadata::MetadataReader;
-use klatch_ports::{Partition, Position, StreamId};
+use klatch_ports::{Partition, PortResult, Position, StreamId};
 use tokio::time::Instant;
 
 /// How long the log's end is looked at again when a position lies beyond it: another instance may
@@ -41,6 +41,20 @@ impl CatchUp {
     /// When a read that begins now gives up waiting.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.most
+    }
+
+    /// The newest positions of a stream.
+    ///
+    /// # Errors
+    /// As the log reports.
+    pub(crate) async fn ends(&self, stream: StreamId) -> PortResult<Vec<Position>> {
+        let epoch = self.log.epoch();
+        let mut ends = Vec::new();
+        for partition in (0..self.log.partitions(stream)).map(Partition) {
+            let offset = self.log.end(stream, partition).await?;
+            ends.push(Position { stream, partition, epoch, offset });
+        }
+        Ok(ends)
     }
 
     /// Returns once the stores that `reads` names have every position of `at_least`.

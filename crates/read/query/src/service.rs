@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use klatch_domain::permission::Actor;
 use klatch_domain::{MessageId, Rejection, RoomId, UserId, limits};
-use klatch_ports::Position;
 use klatch_ports::activity::ActivityReader;
 use klatch_ports::api::queries::{
     HistoryFrom, MemberView, MessageView, Page, PageRequest, QueryApi, RoomScope, RoomView, Shown,
@@ -16,6 +15,7 @@ use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::log::LogReader;
 use klatch_ports::messages::MessageReader;
 use klatch_ports::metadata::MetadataReader;
+use klatch_ports::{Position, StreamId};
 use klatch_protocol::sealed::KeyRing;
 use klatch_sync::Sync;
 
@@ -186,7 +186,16 @@ impl QueryApi for Query {
         at_least: &[Position],
     ) -> ServiceResult<UserView> {
         self.reach(at_least, Reads::Metadata).await?;
-        users::user(self.deps.metadata.as_ref(), &self.deps.keys, actor, user).await
+        let read = || users::user(self.deps.metadata.as_ref(), &self.deps.keys, actor, user);
+        let found = read().await;
+        let is_unknown = matches!(found, Err(ServiceError::Rejected(Rejection::UserNotFound)));
+        if user != actor.user || !is_unknown {
+            return found;
+        }
+        // Whoever has a token has an account: the read model is behind, as after registering.
+        let ends = self.catch_up.ends(StreamId::Meta).await?;
+        self.reach(&ends, Reads::Metadata).await?;
+        read().await
     }
 
     async fn users(

@@ -111,6 +111,27 @@ async fn a_user_registered_later_is_found_by_who_names_the_position() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_has_just_registered_is_found_by_themselves_and_by_nobody_too_early() {
+    let world = World::new();
+    let dora = world.sealed_user(4, "dora", "Dora").await;
+    world.append_registered(&dora).await;
+    let too_early = world.query.user(actor(ANN), dora.id, &[]).await;
+    assert_eq!(refusal(too_early), Rejection::UserNotFound);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.put_user(4, "dora", "Dora").await;
+    };
+    let (found, ()) = tokio::join!(world.query.user(actor(dora.id), dora.id, &[]), later);
+    assert_eq!(found.unwrap().profile.username, "dora");
+    // A token for somebody who is not there at all: the read model has all there is.
+    let nobody = UserId::from_bits(99);
+    assert_eq!(
+        refusal(world.query.user(actor(nobody), nobody, &[]).await),
+        Rejection::UserNotFound
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_search_before_the_directory_is_made_is_behind_and_never_empty() {
     let world = World::new();
     world.put_user(1, "ann", "Ann").await;
