@@ -191,6 +191,7 @@ impl Sources {
             ("klatch_connected_users", "Users with an open connection.", stats.users),
             ("klatch_realtime_rooms", "Rooms whose connected members are known.", stats.rooms),
             ("klatch_realtime_queued_bytes", "Bytes waiting for clients.", stats.queued_bytes),
+            ("klatch_presence_watched", "People whose presence is watched.", stats.watched),
         ];
         for (name, help, value) in gauges {
             page.gauge(name, help, value);
@@ -221,6 +222,10 @@ impl Sources {
             ("klatch_resumes_replayed_total", "Resumes by replay.", stats.replays),
             ("klatch_resumes_by_delta_total", "Resumes by delta.", stats.deltas),
             ("klatch_resumes_snapshot_total", "Resumes by snapshot.", stats.snapshots),
+            ("klatch_presence_reads_total", "People looked up for watchers.", stats.looked_up),
+            ("klatch_presence_told_total", "Presence frames to clients.", stats.presence_told),
+            ("klatch_typing_told_total", "Typing frames to clients.", stats.typing_told),
+            ("klatch_typing_dropped_total", "Typing not told.", stats.typing_dropped),
         ];
         for (name, help, value) in counters {
             page.counter(name, help, value);

@@ -151,11 +151,13 @@ impl State {
         });
     }
 
-    fn present(&self, prefix: &str) -> VecDeque<KvChange> {
+    fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&Arc<str>, &Slot)> {
         let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
-        let slots = self.slots.range::<str, _>(from);
-        let with_prefix = slots.take_while(|(key, _)| key.starts_with(prefix));
-        let changes = with_prefix.map(|(key, slot)| KvChange {
+        self.slots.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    fn present(&self, prefix: &str) -> VecDeque<KvChange> {
+        let changes = self.with_prefix(prefix).map(|(key, slot)| KvChange {
             key: key.to_string(),
             value: Some(slot.entry.value.clone()),
             revision: slot.entry.revision,
@@ -219,6 +221,13 @@ impl fmt::Debug for Queue {
 impl KvReader for MemoryKv {
     async fn get(&self, key: &str) -> PortResult<Option<Entry>> {
         Ok(self.with(|state| state.slots.get(key).map(|slot| slot.entry.clone())))
+    }
+
+    async fn list(&self, prefix: &str) -> PortResult<Vec<(String, Entry)>> {
+        Ok(self.with(|state| {
+            let found = state.with_prefix(prefix);
+            found.map(|(key, slot)| (key.to_string(), slot.entry.clone())).collect()
+        }))
     }
 
     async fn watch(&self, prefix: &str) -> PortResult<Box<dyn KvWatch>> {

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod member;
 pub mod message;
 pub mod permission;
+pub mod presence;
 pub mod rejection;
 pub mod room;
 pub mod sealed;

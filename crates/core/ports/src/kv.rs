@@ -37,6 +37,10 @@ pub trait KvReader: Send + Sync {
     /// The value of `key`, unless absent or expired.
     async fn get(&self, key: &str) -> PortResult<Option<Entry>>;
 
+    /// All present keys that begin with `prefix`, in the order of the keys. The prefix ends in a
+    /// dot and names one thing (`user.{user}.`): few keys, found without looking at others.
+    async fn list(&self, prefix: &str) -> PortResult<Vec<(String, Entry)>>;
+
     /// First all present keys that begin with `prefix`, then every later change in order.
     async fn watch(&self, prefix: &str) -> PortResult<Box<dyn KvWatch>>;
 }

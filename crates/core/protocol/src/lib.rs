@@ -7,6 +7,7 @@ pub mod dead_letter;
 pub mod event;
 pub mod hash;
 pub mod inbox;
+pub mod presence;
 pub mod problem;
 pub mod rest;
 pub mod sealed;

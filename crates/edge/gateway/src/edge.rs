@@ -8,6 +8,7 @@ use klatch_domain::Entropy;
 use klatch_ports::api::auth::AuthApi;
 use klatch_ports::api::commands::CommandApi;
 use klatch_ports::api::import::ImportApi;
+use klatch_ports::api::presence::PresenceApi;
 use klatch_ports::api::queries::QueryApi;
 
 use crate::config::Config;
@@ -23,6 +24,8 @@ pub struct Services {
     pub auth: Arc<dyn AuthApi>,
     /// Imports.
     pub imports: Arc<dyn ImportApi>,
+    /// Presence and typing.
+    pub people: Arc<dyn PresenceApi>,
     /// Randomness for request ids and CSRF tokens.
     pub entropy: Arc<dyn Entropy>,
 }

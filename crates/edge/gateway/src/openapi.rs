@@ -5,7 +5,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::routes::{
-    auth, docs, health, import, members, messages, meta, rooms, sessions, sync, users,
+    auth, docs, health, import, members, messages, meta, presence, rooms, sessions, sync, users,
 };
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
@@ -29,6 +29,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         members::list, members::add, members::change, members::remove,
         members::join, members::leave,
         messages::history, messages::send, messages::one, messages::edit, messages::remove,
+        presence::own, presence::choose, presence::query, presence::typing,
         sync::sync, import::import,
         meta::meta, docs::document, docs::reference, docs::problems, docs::problem,
         health::healthz, health::readyz, health::metrics,
@@ -39,6 +40,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         (name = "auth", description = "Accounts, tokens, sessions"),
         (name = "users"), (name = "rooms"), (name = "members"), (name = "messages"),
         (name = "sync", description = "What was missed"),
+        (name = "presence", description = "Who is there, and who types; nothing of it is durable"),
         (name = "admin", description = "For administrators"),
         (name = "server", description = "The server itself"),
     )

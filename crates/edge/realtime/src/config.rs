@@ -34,10 +34,20 @@ pub struct RealtimeConfig {
     pub silence_max: Duration,
     /// Frames that are not understood within a minute before the connection is closed (4003).
     pub bad_frames_max: u8,
+    /// Refusals within a minute for asking too often before the connection is closed (4008).
+    pub excess_max: u8,
     /// How long a closing connection may take.
     pub close_wait: Duration,
     /// Life of a presence key; it is renewed four times within.
     pub presence_ttl: Duration,
+    /// Without a word of its person's for this long, a device is away.
+    pub away_after: Duration,
+    /// Changes of presence within this time become one for those who watch.
+    pub presence_pause: Duration,
+    /// Whoever is back within this time was not away for those who watch.
+    pub offline_grace: Duration,
+    /// Most members of a room in which typing is told.
+    pub typing_members_max: usize,
     /// How long a newcomer waits until fan-out knows of them; later the log is read instead.
     pub presence_wait: Duration,
     /// Without a frame from fan-out for this long, the log is read.
@@ -110,8 +120,13 @@ impl Default for RealtimeConfig {
             heartbeat: Duration::from_secs(30),
             silence_max: Duration::from_secs(75),
             bad_frames_max: 10,
+            excess_max: 10,
             close_wait: Duration::from_secs(5),
             presence_ttl: Duration::from_mins(2),
+            away_after: Duration::from_mins(10),
+            presence_pause: Duration::from_millis(250),
+            offline_grace: Duration::from_secs(2),
+            typing_members_max: 500,
             presence_wait: Duration::from_secs(2),
             inbox_silence_max: Duration::from_secs(3),
             door: DoorLimits::default(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use klatch_domain::{Clock, Entropy};
 use klatch_ports::api::auth::TokenVerifier;
 use klatch_ports::api::commands::CommandApi;
-use klatch_ports::bus::BusSubscriber;
+use klatch_ports::api::presence::PresenceApi;
+use klatch_ports::bus::{BusPublisher, BusSubscriber};
 use klatch_ports::kv::KvWriter;
 use klatch_ports::log::LogReader;
 use klatch_ports::metadata::MetadataReader;
@@ -19,9 +20,13 @@ pub struct Deps {
     pub tokens: Arc<dyn TokenVerifier>,
     /// What clients ask for.
     pub commands: Arc<dyn CommandApi>,
-    /// The instance's inbox.
+    /// What people say of themselves, and see of others.
+    pub people: Arc<dyn PresenceApi>,
+    /// The instance's inbox, and what is told to all instances.
     pub bus: Arc<dyn BusSubscriber>,
-    /// Who is connected here, for fan-out.
+    /// Tells all instances that someone came, went or changed.
+    pub signals: Arc<dyn BusPublisher>,
+    /// Who is connected here, for fan-out and for those who watch them.
     pub presence: Arc<dyn KvWriter>,
     /// Repairs and replays.
     pub log: Arc<dyn LogReader>,

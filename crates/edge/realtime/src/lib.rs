@@ -12,6 +12,7 @@ mod presence;
 mod registry;
 mod resume;
 mod role;
+mod signals;
 mod state;
 mod stats;
 mod sweep;

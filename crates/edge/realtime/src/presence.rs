@@ -1,16 +1,19 @@
-//! Tells fan-out who is connected here: one key per user, renewed while they are.
+//! Tells fan-out, and those who watch, who is connected here: one key per user, renewed while they
+//! are, whose value says what their devices come to.
 //!
 //! The hub says what it wants and never waits; the newest wish for a user is the one carried out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use klatch_domain::UserId;
+use klatch_domain::presence::Status;
 use klatch_ports::PortResult;
 use klatch_ports::kv::Revision;
-use klatch_protocol::inbox::presence_key;
+use klatch_protocol::presence::{device_key, device_value, presence_subject, seen_key, seen_value};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,14 +26,25 @@ const AT_ONCE: usize = 32;
 /// Wishes taken at once; the next ones wait until all of these are carried out, so that the order
 /// for one user is kept.
 const BATCH: usize = 256;
+/// How long it is known when someone was there last.
+const SEEN_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// A user's presence as the hub wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Connected; the number is given back when the key is written.
-    Online(u64),
+    Online(Here),
     /// Not connected any more.
     Offline,
+}
+
+/// A user who is connected here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Here {
+    /// Of the wish that began this stay.
+    pub(crate) number: u64,
+    /// What their devices here come to.
+    pub(crate) status: Status,
 }
 
 /// What is to be done.
@@ -43,7 +57,7 @@ pub(crate) struct Board {
 #[derive(Debug, Default)]
 struct State {
     wishes: HashMap<UserId, Wish>,
-    online: HashMap<UserId, u64>,
+    online: HashMap<UserId, Here>,
     closed: bool,
 }
 
@@ -52,7 +66,7 @@ impl Board {
     pub(crate) fn want(&self, user: UserId, wish: Wish) {
         let mut state = self.state.lock();
         match wish {
-            Wish::Online(number) => state.online.insert(user, number),
+            Wish::Online(here) => state.online.insert(user, here),
             Wish::Offline => state.online.remove(&user),
         };
         state.wishes.insert(user, wish);
@@ -81,8 +95,8 @@ impl Board {
         self.state.lock().online.keys().copied().collect()
     }
 
-    fn is_online(&self, user: UserId) -> bool {
-        self.state.lock().online.contains_key(&user)
+    fn here(&self, user: UserId) -> Option<Here> {
+        self.state.lock().online.get(&user).copied()
     }
 }
 
@@ -145,10 +159,14 @@ impl Worker {
             .await;
         for (user, wish, outcome) in done {
             match (wish, outcome) {
-                (Wish::Online(number), Ok(revision)) => {
+                (Wish::Online(Here { number, .. }), Ok(revision)) => {
+                    self.tell_watchers(user).await;
                     self.tell(Message::Placed { user, number, revision }).await;
                 }
-                (Wish::Offline, Ok(_)) => {}
+                (Wish::Offline, Ok(_)) => {
+                    self.note_last_seen(user).await;
+                    self.tell_watchers(user).await;
+                }
                 (_, Err(error)) => {
                     tracing::warn!(%error, "presence is not written");
                     self.wish_again(user, wish);
@@ -168,19 +186,35 @@ impl Worker {
     }
 
     async fn carry_out_one(&self, user: UserId, wish: Wish) -> PortResult<Revision> {
-        let key = presence_key(user, self.shared.instance);
+        let key = device_key(user, self.shared.instance);
         let kv = &self.shared.deps.presence;
         let outcome = match wish {
-            Wish::Online(_) => {
+            Wish::Online(Here { status, .. }) => {
                 let ttl = Some(self.shared.config.presence_ttl);
-                kv.put(&key, Bytes::from_static(b"online"), ttl).await
+                kv.put(&key, device_value(status), ttl).await
             }
             Wish::Offline => kv.delete(&key).await,
         };
         if outcome.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         outcome
+    }
+
+    /// Nothing depends on these two: what they say is found out later without them.
+    async fn tell_watchers(&self, user: UserId) {
+        let told = self.shared.deps.signals.publish(&presence_subject(user), Bytes::new()).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "a change of presence is not told");
+        }
+    }
+
+    async fn note_last_seen(&self, user: UserId) {
+        let value = seen_value(self.shared.deps.clock.now());
+        let kv = &self.shared.deps.presence;
+        if let Err(error) = kv.put(&seen_key(user), value, Some(SEEN_LIFE)).await {
+            tracing::debug!(%error, "when someone was seen last is not written");
+        }
     }
 
     /// Renews the next keys of the round; tells the hub when it is through.
@@ -188,11 +222,11 @@ impl Worker {
         let from = self.round.left.len().saturating_sub(BATCH);
         let users = self.round.left.split_off(from);
         // Whoever left since must not be brought back.
-        let still = users.into_iter().filter(|user| self.board.is_online(*user));
+        let still = users.into_iter().filter_map(|user| Some((user, self.board.here(user)?)));
         let still: Vec<_> = still.collect();
         let this = &*self;
         let outcomes = futures::stream::iter(still)
-            .map(|user| this.carry_out_one(user, Wish::Online(0)))
+            .map(|(user, here)| this.carry_out_one(user, Wish::Online(here)))
             .buffer_unordered(AT_ONCE)
             .collect::<Vec<_>>()
             .await;

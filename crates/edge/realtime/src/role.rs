@@ -17,6 +17,7 @@ use crate::connection::{Connection, Phase, Waiting};
 use crate::deps::Deps;
 use crate::hub::Hub;
 use crate::presence::{Board, Worker};
+use crate::signals::{self, Ears, Signals};
 use crate::state::Shared;
 use crate::stats::Stats;
 use crate::{sweep, upgrade};
@@ -61,17 +62,20 @@ impl Realtime {
         instance: InstanceId,
     ) -> PortResult<Self> {
         let (sender, mail) = mpsc::channel(MAILBOX);
+        let (asks, asked) = mpsc::channel(signals::MAILBOX);
         let partitions = deps.log.partitions(StreamId::Messages);
         // Listening begins before the log's end is read: what comes between is taken twice, not
         // never.
         let inbox = deps.bus.subscribe(&subject(instance)).await?;
-        let shared = Arc::new(Shared::new(deps, config, instance, sender, partitions));
+        let shared = Arc::new(Shared::new(deps, config, instance, (sender, asks), partitions));
+        let ears = Ears::open(&shared).await?;
         let board = Arc::new(Board::default());
         let hub = Hub::new(Arc::clone(&shared), Arc::clone(&board)).await?;
         let own = TaskTracker::new();
         let worker = Worker::new(Arc::clone(&shared), Arc::clone(&board));
         own.spawn(worker.run());
         own.spawn(sweep::run(Arc::clone(&shared)));
+        own.spawn(Signals::new(Arc::clone(&shared)).run(ears, asked));
         let stop = shared.stop.clone();
         own.spawn(async move {
             // However the hub ends, nothing is delivered without it.

@@ -13,6 +13,7 @@ use crate::config::RealtimeConfig;
 use crate::deps::Deps;
 use crate::hub::Message;
 use crate::registry::Registry;
+use crate::signals::Ask;
 use crate::stats::Stats;
 use crate::upgrade::Door;
 
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// To the hub. Full: the sender waits.
     pub(crate) hub: mpsc::Sender<Message>,
+    /// To whoever tells of presence and typing. Full: the sender waits.
+    pub(crate) asks: mpsc::Sender<Ask>,
     /// Up to where the hub has delivered, per partition.
     pub(crate) delivered: Vec<AtomicU64>,
     pub(crate) door: Door,
@@ -49,7 +52,7 @@ impl Shared {
         deps: Deps,
         config: RealtimeConfig,
         instance: InstanceId,
-        hub: mpsc::Sender<Message>,
+        (hub, asks): (mpsc::Sender<Message>, mpsc::Sender<Ask>),
         partitions: u16,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl Shared {
             stats: Arc::default(),
             registry: Registry::default(),
             hub,
+            asks,
             delivered: (0..partitions).map(|_| AtomicU64::new(0)).collect(),
             tasks: TaskTracker::new(),
             leaving: AtomicBool::new(false),

@@ -25,6 +25,11 @@ pub struct Stats {
     replays: AtomicU64,
     deltas: AtomicU64,
     snapshots: AtomicU64,
+    watched: AtomicU64,
+    looked_up: AtomicU64,
+    presence_told: AtomicU64,
+    typing_told: AtomicU64,
+    typing_dropped: AtomicU64,
     closed_slow: AtomicU64,
     closed_expired: AtomicU64,
     closed_revoked: AtomicU64,
@@ -73,6 +78,16 @@ pub struct StatsSnapshot {
     pub deltas: u64,
     /// Resumes answered by snapshot or refusal.
     pub snapshots: u64,
+    /// People whose presence someone here watches.
+    pub watched: u64,
+    /// People whose presence was looked up for those who watch them.
+    pub looked_up: u64,
+    /// Presence frames handed to connections.
+    pub presence_told: u64,
+    /// Typing frames handed to connections.
+    pub typing_told: u64,
+    /// Typing that was not told: the room is too large, or something more important was waiting.
+    pub typing_dropped: u64,
     /// Connections closed because they did not read.
     pub closed_slow: u64,
     /// Connections closed because their token ended.
@@ -116,6 +131,11 @@ impl Stats {
             replays: load(&self.replays),
             deltas: load(&self.deltas),
             snapshots: load(&self.snapshots),
+            watched: load(&self.watched),
+            looked_up: load(&self.looked_up),
+            presence_told: load(&self.presence_told),
+            typing_told: load(&self.typing_told),
+            typing_dropped: load(&self.typing_dropped),
             closed_slow: load(&self.closed_slow),
             closed_expired: load(&self.closed_expired),
             closed_revoked: load(&self.closed_revoked),
@@ -194,6 +214,26 @@ impl Stats {
 
     pub(crate) fn resumed_anew(&self) {
         add(&self.snapshots, 1);
+    }
+
+    pub(crate) fn watched(&self, people: usize) {
+        self.watched.store(people as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn looked_up(&self, people: usize) {
+        add(&self.looked_up, people);
+    }
+
+    pub(crate) fn presence_told(&self, frames: usize) {
+        add(&self.presence_told, frames);
+    }
+
+    pub(crate) fn typing_told(&self) {
+        add(&self.typing_told, 1);
+    }
+
+    pub(crate) fn typing_dropped(&self) {
+        add(&self.typing_dropped, 1);
     }
 
     pub(crate) fn closed(&self, code: CloseCode) {

@@ -66,6 +66,7 @@ fn look_at(shared: &Shared, connection: &Connection, tick: u32, now: Timestamp) 
                 connection.answer(ping_frame());
             }
             connection.tend(tick);
+            connection.idle_when_due(tick, ticks(shared.config.away_after));
         }
     }
 }

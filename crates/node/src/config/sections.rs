@@ -152,6 +152,8 @@ pub(crate) struct Realtime {
     pub(crate) delta_events: usize,
     /// Most rooms that it tells of.
     pub(crate) delta_rooms: usize,
+    /// Most members of a room in which others are told who types; 0 turns it off.
+    pub(crate) typing_members_max: usize,
 }
 
 impl Default for Realtime {
@@ -168,6 +170,7 @@ impl Default for Realtime {
             replay_events: 1_000,
             delta_events: 50,
             delta_rooms: 10_000,
+            typing_members_max: 500,
         }
     }
 }
@@ -247,6 +250,9 @@ impl Config {
         }
         if self.realtime.frames_per_second == 0 || self.realtime.frames_burst == 0 {
             return refuse("realtime.frames_per_second", "it and frames_burst must be at least 1");
+        }
+        if self.realtime.typing_members_max > 10_000 {
+            return refuse("realtime.typing_members_max", "it must be at most 10000");
         }
         if !(1..=60).contains(&self.server.read_model_wait_seconds) {
             return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");

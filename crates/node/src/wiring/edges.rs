@@ -35,6 +35,7 @@ pub(super) fn router(
         queries: roles.queries.clone(),
         auth: roles.auth.clone(),
         imports: roles.imports.clone(),
+        people: roles.people.clone(),
         entropy: Arc::clone(&process.entropy),
     };
     let server = &process.config.server;

@@ -10,6 +10,7 @@ use klatch_meter::{Part, metered};
 use klatch_ports::api::import::ImportApi;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{Partition, StreamId};
+use klatch_presence::{PresenceConfig, PresenceService};
 use klatch_protocol::sealed::KeyRing;
 use klatch_pump::{
     DeadLetters, Progress, Projection, ProjectionConfig, PumpError, Reaction, ReactionConfig,
@@ -35,6 +36,7 @@ pub(crate) struct Roles {
     pub(crate) commands: Arc<CommandService>,
     pub(crate) imports: Arc<dyn ImportApi>,
     pub(crate) queries: Arc<Query>,
+    pub(crate) people: Arc<PresenceService>,
     pub(crate) realtime: Realtime,
     pub(crate) projections: Vec<Arc<Progress>>,
     pub(crate) fanout: Vec<Arc<FanOutStats>>,
@@ -55,12 +57,14 @@ impl Roles {
         let commands = start_commands(process, adapters, &auth).await?;
         let fanout = start_fanout(process, adapters).await?;
         let queries = start_queries(process, adapters);
-        let realtime = start_realtime(process, adapters, &auth, &commands).await?;
+        let people = Arc::new(presence(process, adapters));
+        let realtime = start_realtime(process, adapters, (&auth, &commands, &people)).await?;
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
             commands,
             queries,
+            people,
             realtime,
             projections,
             fanout,
@@ -262,16 +266,30 @@ fn start_queries(process: &Process, adapters: &Adapters) -> Arc<Query> {
     Arc::new(Query::new(deps, config))
 }
 
+fn presence(process: &Process, adapters: &Adapters) -> PresenceService {
+    let deps = klatch_presence::Deps {
+        kv: Arc::new(adapters.kv.clone()),
+        writer: Arc::new(adapters.kv.clone()),
+        bus: Arc::new(adapters.bus.clone()),
+        rooms: adapters.metadata.clone(),
+        members: adapters.metadata.clone(),
+        clock: Arc::clone(&process.clock),
+    };
+    let typing_members_max = process.config.realtime.typing_members_max as u64;
+    PresenceService::new(deps, PresenceConfig { typing_members_max, ..PresenceConfig::default() })
+}
+
 async fn start_realtime(
     process: &Process,
     adapters: &Adapters,
-    auth: &Arc<Auth>,
-    commands: &Arc<CommandService>,
+    (auth, commands, people): (&Arc<Auth>, &Arc<CommandService>, &Arc<PresenceService>),
 ) -> anyhow::Result<Realtime> {
     let deps = klatch_realtime::Deps {
         tokens: auth.clone(),
         commands: commands.clone(),
+        people: people.clone(),
         bus: Arc::new(adapters.bus.clone()),
+        signals: Arc::new(adapters.bus.clone()),
         presence: Arc::new(adapters.kv.clone()),
         log: adapters.log.clone(),
         metadata: adapters.metadata.clone(),
@@ -299,6 +317,7 @@ async fn start_realtime(
             handshakes_per_second: settings.handshakes_per_second,
             ..DoorLimits::default()
         },
+        typing_members_max: settings.typing_members_max,
         ..RealtimeConfig::default()
     };
     config.frames.message_bytes = settings.frame_kib * 1024;

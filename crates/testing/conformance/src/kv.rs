@@ -31,6 +31,7 @@ macro_rules! kv_suite {
             putting_again_renews_the_ttl,
             putting_again_without_a_ttl_keeps_the_key,
             an_expired_key_counts_as_absent_for_put_if,
+            a_list_holds_the_present_keys_of_its_prefix_in_order,
             a_watch_shows_what_is_there_then_what_changes,
             a_watch_shows_only_its_prefix,
             a_watch_shows_an_expiry_that_nobody_else_noticed,
@@ -95,6 +96,23 @@ pub async fn a_value_is_read_as_it_was_put(kv: &impl Kv) {
     let revision = put(kv, "user.a.1", "x").await;
     assert_eq!(get(kv, "user.a.1").await, Some(Entry { value: Bytes::from("x"), revision }));
     assert_eq!(get(kv, "user.a").await, None, "a prefix is not the key");
+}
+
+/// What is gone, expired or of another prefix is not listed.
+pub async fn a_list_holds_the_present_keys_of_its_prefix_in_order(kv: &impl Kv) {
+    assert_eq!(kv.list("user.a.").await.unwrap(), []);
+    let second = put(kv, "user.a.2", "y").await;
+    let first = put(kv, "user.a.1", "x").await;
+    put(kv, "user.b.1", "z").await;
+    put(kv, "user.a", "no").await;
+    put(kv, "user.a.3", "gone").await;
+    kv.delete("user.a.3").await.unwrap();
+    put_for(kv, "user.a.4", "expired", TTL).await;
+    tokio::time::sleep(TTL * 2).await;
+    let entry = |value: &'static str, revision| Entry { value: Bytes::from(value), revision };
+    let wanted =
+        [("user.a.1".to_owned(), entry("x", first)), ("user.a.2".to_owned(), entry("y", second))];
+    assert_eq!(kv.list("user.a.").await.unwrap(), wanted);
 }
 
 /// One counter for the whole KV.

@@ -3,8 +3,11 @@
 pub mod auth;
 pub mod commands;
 pub mod import;
+pub mod presence;
 pub mod queries;
 pub mod sync;
+
+use std::time::Duration;
 
 use klatch_domain::Rejection;
 
@@ -19,6 +22,9 @@ pub enum ServiceError {
     /// Too much is waiting already; nothing was done. Try again after a moment.
     #[error("too much is waiting already")]
     Busy,
+    /// The asker asks too often; nothing was done. Try again after this long.
+    #[error("too many requests of this kind")]
+    TooOften(Duration),
     /// The read model did not reach the position asked for in time.
     #[error("the read model is behind the position asked for")]
     Behind,

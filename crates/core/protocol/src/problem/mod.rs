@@ -206,6 +206,9 @@ impl From<&ServiceError> for Problem {
         match error {
             ServiceError::Rejected(rejection) => (*rejection).into(),
             ServiceError::Busy => Self::new(Code::Busy),
+            ServiceError::TooOften(wait) => {
+                Self { retry_after: Some(*wait), ..Self::new(Code::RateLimited) }
+            }
             ServiceError::Behind => Self::new(Code::ReadModelBehind),
             ServiceError::InvalidPosition => Self::new(Code::InvalidPosition),
             ServiceError::Port(error) => error.into(),

@@ -137,7 +137,7 @@ pub fn word<T>(text: &str, field: &str, read: fn(&str) -> Option<T>) -> Result<T
 
 /// For fields in which null means "clear" and absence "leave": null is `Some(None)`.
 #[expect(clippy::option_option, reason = "absent, null and a value are three different wishes")]
-pub(super) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

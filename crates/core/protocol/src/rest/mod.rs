@@ -10,6 +10,7 @@ pub mod member;
 pub mod message;
 pub mod meta;
 pub mod page;
+pub mod presence;
 pub mod room;
 pub mod sync;
 pub mod user;

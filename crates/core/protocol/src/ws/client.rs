@@ -1,11 +1,14 @@
 //! What clients send.
 
+use klatch_domain::presence::Status;
 use klatch_domain::{ContentType, MessageId, RoomId, Seq};
 use klatch_ports::Position;
 use klatch_ports::api::commands::SendMessage;
+use klatch_ports::api::presence::StatusWords;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::presence::{PresencePayload, TypingPayload, device_presence, typing_word};
 use super::subscribe::{AckPayload, SubscribePayload, Subscription, received, subscription};
 
 /// A frame taken apart as far as its type.
@@ -32,6 +35,10 @@ pub enum Request {
     Subscribe(Subscription),
     /// All of the room's events up to this one have arrived.
     Ack(RoomId, Seq),
+    /// The person types in the room, or has stopped.
+    Typing(RoomId, bool),
+    /// What this device says of its person, and what they say of themselves.
+    Presence(Option<Status>, Option<StatusWords>),
     /// A new access token before the old one ends.
     Auth(String),
     /// Is anybody there?
@@ -146,6 +153,8 @@ fn request(kind: &str, payload: &str) -> Result<Request, Refusal> {
         "resume" => resume(&read::<ResumePayload>(payload)?.positions),
         "subscribe" => subscription(&read::<SubscribePayload>(payload)?).map(Request::Subscribe),
         "ack" => received(&read::<AckPayload>(payload)?).map(|(room, seq)| Request::Ack(room, seq)),
+        "typing" => typing_word(&read::<TypingPayload>(payload)?),
+        "presence" => device_presence(read::<PresencePayload>(payload)?),
         "auth" => Ok(Request::Auth(read::<AuthPayload>(payload)?.token)),
         "ping" => Ok(Request::Ping),
         other => {
@@ -208,7 +217,7 @@ pub(super) fn id<T: std::str::FromStr>(text: &str, field: &'static str) -> Resul
     text.parse().map_err(|_| invalid(field))
 }
 
-fn invalid(field: &'static str) -> Refusal {
+pub(super) fn invalid(field: &'static str) -> Refusal {
     ("invalid_field", format!("the field {field} is not valid"))
 }
 

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod close;
 pub mod event;
+pub mod presence;
 pub mod resumed;
 pub mod server;
 pub mod subscribe;

@@ -211,6 +211,13 @@ pub fn room_notice(room: RoomId, head: Seq, position: Position) -> Bytes {
     framed(&Envelope { kind: "room", payload, request_id: None })
 }
 
+/// `ack` of a word that is not durable: it was taken.
+pub fn taken(request_id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Nothing {}
+    framed(&Envelope { kind: "ack", payload: Nothing {}, request_id })
+}
+
 /// A refusal of one request, in the words of the problem document.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

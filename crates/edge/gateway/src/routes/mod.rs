@@ -7,6 +7,7 @@ pub(crate) mod import;
 pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod meta;
+pub(crate) mod presence;
 pub(crate) mod rooms;
 pub(crate) mod sessions;
 pub(crate) mod sync;
@@ -26,6 +27,7 @@ pub(crate) fn api() -> Router<Shared> {
         .merge(members::routes())
         .merge(messages::routes())
         .merge(sync::routes())
+        .merge(presence::routes())
         .merge(import::routes())
         .merge(meta::routes())
         .merge(docs::routes())

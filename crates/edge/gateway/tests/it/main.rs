@@ -7,6 +7,7 @@ mod client;
 mod docs;
 mod import;
 mod messages;
+mod presence;
 mod rooms;
 mod serving;
 mod surface;

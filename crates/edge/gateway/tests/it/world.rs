@@ -11,12 +11,15 @@ use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_domain::Entropy;
 use klatch_gateway::{Config, Hooks, Readiness, ServerLimits, Services};
 use klatch_memory::accounts::Accounts;
+use klatch_memory::bus::MemoryBus;
 use klatch_memory::key_index::MemoryKeyIndex;
 use klatch_memory::keys::Keys;
+use klatch_memory::kv::MemoryKv;
 use klatch_memory::log::MemoryLog;
 use klatch_memory::messages::MessageStore;
 use klatch_memory::metadata::MetadataStore;
 use klatch_ports::position::{Epoch, Partition};
+use klatch_presence::{PresenceConfig, PresenceService};
 use klatch_protocol::sealed::KeyRing;
 use klatch_pump::{DeadLetters, Projection, ProjectionConfig, Projector};
 use klatch_query::{Directory, Query, QueryConfig};
@@ -38,6 +41,8 @@ pub(crate) const SEED: [u8; 32] = [1; 32];
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) clock: ManualClock,
+    /// Presence.
+    pub(crate) kv: MemoryKv,
     pub(crate) auth: Arc<Auth>,
     pub(crate) stop: CancellationToken,
     pub(crate) server: JoinHandle<()>,
@@ -81,6 +86,7 @@ struct Engines {
     ring: Arc<KeyRing>,
     keys: Arc<Keys>,
     accounts: Arc<Accounts>,
+    kv: MemoryKv,
     clock: ManualClock,
     entropy: Arc<dyn Entropy>,
 }
@@ -97,6 +103,7 @@ impl Engines {
             ring: Arc::new(KeyRing::new(keys.clone(), 1_000)),
             keys,
             accounts: Arc::default(),
+            kv: MemoryKv::default(),
             clock,
             entropy,
         }
@@ -160,6 +167,19 @@ impl Engines {
         (Query::new(deps, config), directory)
     }
 
+    fn people(&self) -> PresenceService {
+        let kv = self.kv.clone();
+        let deps = klatch_presence::Deps {
+            kv: Arc::new(kv.clone()),
+            writer: Arc::new(kv),
+            bus: Arc::new(MemoryBus::default()),
+            rooms: self.metadata.clone(),
+            members: self.metadata.clone(),
+            clock: Arc::new(self.clock.clone()),
+        };
+        PresenceService::new(deps, PresenceConfig::default())
+    }
+
     /// Runs the workers that fill the read models.
     fn write(&self, writers: &Writers) {
         let messages = MessageWriterProjector::new(self.messages.clone(), self.messages.clone());
@@ -204,6 +224,7 @@ impl World {
             queries: Arc::new(queries),
             auth: auth.clone(),
             imports: Arc::new(Importer(commands)),
+            people: Arc::new(engines.people()),
             entropy: engines.entropy.clone(),
         };
         let hooks = Hooks {
@@ -222,9 +243,9 @@ impl World {
         let serving =
             klatch_gateway::serve(listener, None, router, limits, elsewhere, stop.clone());
         let server = tokio::spawn(serving);
-        let clock = engines.clock.clone();
+        let (clock, kv) = (engines.clock.clone(), engines.kv.clone());
         let (stop, guard) = (stop.clone(), stop.drop_guard());
-        Self { address, clock, auth, stop, server, writers, _stop: guard }
+        Self { address, clock, kv, auth, stop, server, writers, _stop: guard }
     }
 
     /// From now on the read models stand still.

@@ -2,6 +2,7 @@
 
 mod choosing;
 mod outbox;
+mod person;
 mod session;
 mod stream;
 mod strikes;
@@ -29,6 +30,7 @@ use crate::stats::Stats;
 use crate::sweep;
 pub(crate) use outbox::{Concerns, LiveFrame, Passing, Phase};
 use outbox::{NotWritten, Outbox, Overfull, Terms};
+use person::Person;
 pub(crate) use session::Session;
 pub(crate) use stream::Stream;
 pub(crate) use tls::Tls;
@@ -46,6 +48,7 @@ pub(crate) struct Connection {
     heard: AtomicU32,
     /// Whether a ping was sent since.
     pinged: AtomicBool,
+    person: Person,
     /// Commands that wait for their answer.
     in_flight: AtomicU32,
     /// Set at the most that may be in flight, cleared at half of it.
@@ -102,39 +105,13 @@ impl Connection {
             identity: Mutex::new(identity),
             heard: AtomicU32::new(shared.tick()),
             pinged: AtomicBool::new(false),
+            person: Person::new(shared.tick()),
             in_flight: AtomicU32::new(0),
             saturated: AtomicBool::new(false),
             heartbeat_ms,
             packed_bytes_max: 0,
             shared,
         }
-    }
-
-    /// Compression was agreed on, with a look-back of so many bits at most: one message is
-    /// compressed for all, so a narrow window gets only those that fit into it as a whole.
-    pub(crate) fn with_deflate(mut self, window_bits: Option<u8>) -> Self {
-        let packed_bytes_max = match window_bits {
-            None => 0,
-            Some(bits @ 0..=14) => 1 << bits,
-            Some(15..) => u32::MAX,
-        };
-        self.packed_bytes_max = packed_bytes_max;
-        self
-    }
-
-    /// Whether compression was agreed on.
-    fn has_deflate(&self) -> bool {
-        self.packed_bytes_max > 0
-    }
-
-    /// Bytes of the longest message that the client takes compressed.
-    pub(crate) fn packed_bytes_max(&self) -> u32 {
-        self.packed_bytes_max
-    }
-
-    /// Whether the client takes a message of so many bytes compressed.
-    pub(crate) fn takes_packed(&self, bytes: usize) -> bool {
-        bytes <= usize::try_from(self.packed_bytes_max).unwrap_or(usize::MAX)
     }
 
     /// Who may act through this connection now.

@@ -114,6 +114,9 @@ impl Talk {
             Ok(frame) => frame,
             Err(error) => return self.not_understood(&error),
         };
+        if is_deed(&request) {
+            self.connection.act();
+        }
         match request {
             Request::Ping => {
                 let positions = self.connection.shared.positions();
@@ -123,6 +126,7 @@ impl Talk {
                 let positions = self.connection.shared.positions();
                 let answer = server::subscribed(request_id.as_deref(), &positions);
                 self.connection.subscribe(subscription, answer);
+                self.wait_for(|connection| async move { connection.ask().await });
             }
             // Nobody is told yet how far others have got.
             Request::Ack(..) => {}
@@ -141,6 +145,12 @@ impl Talk {
             Request::Resume(positions) => {
                 self.wait_for(|connection| resume(connection, request_id, positions));
             }
+            Request::Typing(room, is_typing) => self.wait_for(|connection| async move {
+                connection.type_word(request_id.as_deref(), room, is_typing).await;
+            }),
+            Request::Presence(status, words) => self.wait_for(|connection| async move {
+                connection.presence_word(request_id.as_deref(), status, words).await;
+            }),
             Request::Auth(token) => self.wait_for(|connection| auth(connection, request_id, token)),
         }
     }
@@ -198,6 +208,21 @@ fn rate(config: &RealtimeConfig) -> Rate {
     Rate { per_second: config.frames_per_second, burst: config.frames_burst }
 }
 
+/// Whether a person did this, rather than their client by itself.
+fn is_deed(request: &Request) -> bool {
+    match request {
+        Request::Message(..) | Request::Edit(..) | Request::Delete(..) | Request::Typing(..) => {
+            true
+        }
+        Request::Presence(..)
+        | Request::Subscribe(_)
+        | Request::Ack(..)
+        | Request::Resume(_)
+        | Request::Auth(_)
+        | Request::Ping => false,
+    }
+}
+
 /// Takes a new token of the same user.
 async fn auth(connection: Arc<Connection>, request_id: Option<String>, token: String) {
     let refused = match connection.shared.deps.tokens.verify(&token).await {
@@ -236,7 +261,7 @@ fn changed(
 }
 
 /// An `error` frame with the words of the problem.
-fn refusal(request_id: Option<&str>, problem: &Problem) -> Bytes {
+pub(super) fn refusal(request_id: Option<&str>, problem: &Problem) -> Bytes {
     let payload = server::ErrorPayload {
         code: problem.code.as_str(),
         title: problem.code.title(),

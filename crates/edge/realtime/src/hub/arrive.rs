@@ -16,13 +16,19 @@ use tokio::time::Instant;
 use super::users::{Newcomer, UserRef};
 use super::{Hub, Message};
 use crate::connection::Connection;
-use crate::presence::Wish;
+use crate::presence::{Here, Wish};
 
 impl Hub {
     pub(super) fn take_message(&mut self, message: Message) {
         match message {
             Message::Connect(newcomer) => self.connect(*newcomer),
             Message::Gone(connection) => self.gone(&connection),
+            Message::Restate(user) => {
+                let found = self.users.find(user);
+                if let Some(user) = found {
+                    self.restate(user);
+                }
+            }
             Message::Placed { user, number, revision } => {
                 let found = self.users.find(user);
                 if let Some(user) = found {
@@ -47,8 +53,9 @@ impl Hub {
         let Some(user) = self.users.find(newcomer.connection.user) else {
             let id = newcomer.connection.user;
             self.wishes += 1;
+            let status = newcomer.connection.device_status();
             self.users.arrive(newcomer, self.wishes);
-            self.board.want(id, Wish::Online(self.wishes));
+            self.board.want(id, Wish::Online(Here { number: self.wishes, status }));
             return;
         };
         let Some(local) = self.users.get_mut(user) else { return };
@@ -59,6 +66,18 @@ impl Hub {
             // It gets what comes from here on.
             self.outgoing.end_run();
             self.say_hello(&newcomer);
+        }
+        self.restate(user);
+    }
+
+    /// Tells the board if a user's connections come to something else than it was told last.
+    fn restate(&mut self, user: UserRef) {
+        let Some(local) = self.users.get_mut(user) else { return };
+        let status = local.merged_status();
+        if status != local.status {
+            local.status = status;
+            let here = Here { number: local.wish, status };
+            self.board.want(local.id, Wish::Online(here));
         }
     }
 
@@ -77,6 +96,8 @@ impl Hub {
         {
             self.unplaced -= usize::from(gone.is_live() && gone.placed.is_none());
             self.board.want(gone.id, Wish::Offline);
+        } else {
+            self.restate(user);
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) enum Message {
     Connect(Box<Newcomer>),
     /// A connection is over.
     Gone(Arc<Connection>),
+    /// A connection of this user says something else of its person.
+    Restate(UserId),
     /// The wish `number` for a user's presence was carried out.
     Placed { user: UserId, number: u64, revision: Revision },
     /// Wants to be told when everything before was taken in.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use klatch_domain::UserId;
+use klatch_domain::presence::Status;
 use klatch_domain::user::Profile;
 use klatch_ports::Offset;
 use klatch_ports::kv::Revision;
@@ -39,11 +40,20 @@ pub(super) struct LocalUser {
     pub(super) wish: u64,
     /// The presence change that says they are here.
     pub(super) placed: Option<Revision>,
+    /// What their connections come to, as the board was told.
+    pub(super) status: Status,
 }
 
 impl LocalUser {
     pub(super) fn is_live(&self) -> bool {
         self.arriving.is_none()
+    }
+
+    /// What their connections come to now.
+    pub(super) fn merged_status(&self) -> Status {
+        let arriving = self.arriving.iter().flat_map(|arriving| &arriving.newcomers);
+        let arriving = arriving.map(|newcomer| &newcomer.connection);
+        Status::merged(self.connections.iter().chain(arriving).map(|it| it.device_status()))
     }
 }
 
@@ -142,6 +152,7 @@ impl Users {
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
         let (id, number) = (newcomer.connection.user, newcomer.number);
+        let status = newcomer.connection.device_status();
         let newcomers = vec![newcomer];
         let arriving = Arriving { since: Instant::now(), known_from: None, newcomers };
         let mut handle = UserRef { slot, generation: 0 };
@@ -154,6 +165,7 @@ impl Users {
                 arriving: Some(Box::new(arriving)),
                 wish,
                 placed: None,
+                status,
             });
         }
         self.by_id.insert(id, handle);

@@ -79,6 +79,7 @@ async fn connection_task(session: Session, connection: Arc<Connection>, newcomer
     }
     session.run().await;
     connection.shared().registry.remove(connection.id);
+    connection.ask_no_more().await;
     let gone = Message::Gone(Arc::clone(&connection));
     let _ = connection.shared().hub.send(gone).await;
 }

@@ -1,5 +1,6 @@
 //! A client: an independent implementation of the protocol.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -20,6 +21,8 @@ pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<TcpStream>,
     pub(crate) user: UserId,
     pub(crate) hello: Value,
+    /// Presence that came before an answer.
+    pub(crate) early: VecDeque<Value>,
 }
 
 type Refusal = http::Response<Option<Vec<u8>>>;
@@ -79,7 +82,7 @@ impl Client {
     }
 
     async fn welcome(socket: WebSocketStream<TcpStream>, user: UserId) -> Self {
-        let mut client = Self { socket, user, hello: Value::Null };
+        let mut client = Self { socket, user, hello: Value::Null, early: VecDeque::new() };
         client.hello = client.frame().await;
         assert_eq!(client.hello["type"], "hello");
         client

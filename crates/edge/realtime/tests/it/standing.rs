@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use klatch_domain::Clock;
+use klatch_ports::kv::KvReader as _;
 use klatch_realtime::{Leaving, RealtimeConfig};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -101,5 +102,6 @@ async fn a_drain_tells_everyone_when_to_come_back_and_ends() {
     let refusal = open(&server, "/ws", &token).await.expect_err("refused");
     assert_eq!(refusal.status(), 503);
     tokio::time::timeout(PATIENCE, drain).await.unwrap().unwrap();
-    assert!(server.world.kv.is_empty(), "presence is removed");
+    let left = server.world.kv.list("user.").await.unwrap();
+    assert!(left.is_empty(), "presence is removed: {left:?}");
 }

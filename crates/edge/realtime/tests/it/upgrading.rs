@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use klatch_ports::kv::KvReader as _;
 use klatch_realtime::RealtimeConfig;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -108,5 +109,6 @@ async fn who_vanishes_during_the_upgrade_leaves_nothing_behind() {
     tokio::time::sleep(Duration::from_millis(1_300)).await;
     let stats = server.realtime.stats().snapshot();
     assert_eq!((stats.connections, stats.users), (0, 0));
-    assert!(server.world.kv.is_empty(), "presence is removed");
+    let left = server.world.kv.list("user.").await.unwrap();
+    assert!(left.is_empty(), "presence is removed: {left:?}");
 }

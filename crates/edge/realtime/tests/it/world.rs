@@ -41,6 +41,7 @@ use klatch_ports::metadata::{MetadataCommit, MetadataWriter, UserReader};
 use klatch_ports::{
     Epoch, ErrorKind, Offset, Partition, PortError, PortResult, Position, StreamId,
 };
+use klatch_presence::{PresenceConfig, PresenceService};
 use klatch_protocol::event::{decode, encode, key};
 use klatch_protocol::sealed::{KeyRing, Place};
 use klatch_pump::Projector;
@@ -162,7 +163,9 @@ impl World {
         Deps {
             tokens: Arc::clone(&self.tokens) as _,
             commands: Arc::new(Commands(Arc::clone(self))),
+            people: Arc::new(self.people()),
             bus: Arc::new(self.flaky.clone()),
+            signals: Arc::new(self.bus.clone()),
             presence: Arc::new(Presence(Arc::clone(self))),
             log: Arc::new(self.log.clone()),
             metadata: Arc::clone(&self.metadata) as _,
@@ -176,6 +179,18 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::clone(&self.entropy) as _,
         }
+    }
+
+    fn people(self: &Arc<Self>) -> PresenceService {
+        let deps = klatch_presence::Deps {
+            kv: Arc::new(self.kv.clone()),
+            writer: Arc::new(self.kv.clone()),
+            bus: Arc::new(self.bus.clone()),
+            rooms: Arc::clone(&self.metadata) as _,
+            members: Arc::clone(&self.metadata) as _,
+            clock: Arc::new(self.clock.clone()),
+        };
+        PresenceService::new(deps, PresenceConfig::default())
     }
 
     pub(crate) fn faults(&self, faults: BusFaults) {

@@ -11,6 +11,7 @@ mod leaving;
 mod living;
 mod machine;
 mod matrix;
+mod presence;
 mod privacy;
 mod requests;
 mod resume;

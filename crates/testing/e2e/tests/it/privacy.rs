@@ -53,6 +53,7 @@ fn questions(room: &str, message: &str, user: &str) -> Vec<(Method, String, Valu
         (Method::DELETE, format!("{base}/members/{user}"), Value::Null),
         (Method::POST, format!("{base}/join"), json!({})),
         (Method::POST, format!("{base}/leave"), json!({})),
+        (Method::POST, format!("{base}/typing"), json!({"isTyping": true})),
         (Method::GET, format!("{base}/messages"), Value::Null),
         (Method::GET, format!("{base}/messages?before=5"), Value::Null),
         (Method::GET, format!("{base}/messages?after=0&limit=1"), Value::Null),
@@ -197,4 +198,72 @@ async fn whoever_is_put_out_gets_nothing_more_and_can_do_nothing_more() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The next frames up to the answer to `request`, without those that came before it.
+async fn answer_to(receiver: &mut socket::Receiver, request: &str) -> (Value, Vec<Value>) {
+    let mut before = Vec::new();
+    loop {
+        match receiver.next().await {
+            Incoming::Frame(_, frame) if frame["requestId"] == request => return (frame, before),
+            Incoming::Frame(_, frame) => before.push(frame),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typing_in_a_private_room_is_for_its_members_from_the_first_moment_to_the_last() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let server = Server::start(Settings::default()).await.unwrap();
+    let (ada, bob, eve) = (server.rest_as("ada"), server.rest_as("bob"), server.rest_as("eve"));
+    let me = bob.get("/api/v1/users/me").await.unwrap().success().unwrap();
+    let bob_id = me.text("userId").unwrap();
+    eve.get("/api/v1/users/me").await.unwrap().success().unwrap();
+    let body = json!({"type": "group", "name": "us", "memberIds": [bob_id]});
+    let (room, position) = make_room(&ada, body).await;
+    let mut ears = Vec::new();
+    for name in ["bob", "eve"] {
+        let (mut sender, mut receiver) =
+            socket::connect(server.address(), &token::of(name), "").await.unwrap();
+        let wants = json!({"typing": true, "rooms": [room]});
+        sender.send("subscribe", wants, "s").await.unwrap();
+        answer_to(&mut receiver, "s").await;
+        ears.push((sender, receiver));
+    }
+    let (mut eves, mut eve_sees) = ears.pop().unwrap();
+    let (mut bobs, mut bob_sees) = ears.pop().unwrap();
+    ada.get_at(&format!("/api/v1/rooms/{room}"), Some(&position)).await.unwrap().success().unwrap();
+    let typing = format!("/api/v1/rooms/{room}/typing");
+    assert_eq!(ada.post(&typing, &json!({})).await.unwrap().status, 204);
+    bob_sees.next_of("typing", SOON).await.unwrap();
+    // What a stranger does there is answered as if there were no room.
+    let mut answers = Vec::new();
+    for place in [room.as_str(), NOWHERE] {
+        let payload = json!({"roomId": place, "isTyping": true});
+        eves.send("typing", payload, "t").await.unwrap();
+        let (answer, before) = answer_to(&mut eve_sees, "t").await;
+        assert_eq!(answer["payload"]["code"], "room_not_found");
+        assert!(before.is_empty(), "{before:?}");
+        answers.push(answer);
+    }
+    assert_eq!(answers[0], answers[1]);
+    // Taken out: nothing more, though bob still asks for it.
+    assert_eq!(ada.post(&typing, &json!({"isTyping": false})).await.unwrap().status, 204);
+    bob_sees.next_of("typing", SOON).await.unwrap();
+    let path = format!("/api/v1/rooms/{room}/members/{bob_id}");
+    let removed = ada.ask(Method::DELETE, &path, &[], bytes::Bytes::new()).await.unwrap();
+    let position = removed.success().unwrap().text("position").unwrap();
+    ada.get_at(&format!("/api/v1/rooms/{room}"), Some(&position)).await.unwrap().success().unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(ada.post(&typing, &json!({})).await.unwrap().status, 204);
+    let payload = json!({"roomId": room, "isTyping": true});
+    bobs.send("typing", payload, "late").await.unwrap();
+    let (answer, before) = answer_to(&mut bob_sees, "late").await;
+    assert_eq!(answer["payload"]["code"], "room_not_found");
+    assert!(before.iter().all(|frame| frame["type"] != "typing"), "{before:?}");
+    let more = tokio::time::timeout(Duration::from_millis(300), bob_sees.next_of("typing", SOON));
+    assert!(more.await.is_err(), "typing after having been taken out");
+    let more = tokio::time::timeout(Duration::from_millis(100), eve_sees.next());
+    assert!(more.await.is_err(), "a stranger gets something");
 }

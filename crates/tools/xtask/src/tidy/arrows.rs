@@ -41,11 +41,15 @@ const BEHIND_THE_EDGE: &[&str] = &[
     "klatch-auth",
     "klatch-command",
     "klatch-memory",
+    "klatch-presence",
     "klatch-pump",
     "klatch-query",
     "klatch-testkit",
     "klatch-workers",
 ];
+/// What people say of themselves comes to connections through the service that takes it.
+const BESIDE_PRESENCE: &[&str] =
+    &["klatch-memory", "klatch-presence", "klatch-pump", "klatch-testkit", "klatch-workers"];
 const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit"];
 
 /// The whole truth about arrows between crates. No role knows another role, no engine another
@@ -57,8 +61,9 @@ const TABLE: &[Arrows] = &[
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
     row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
     row("crates/edge/gateway", "klatch-gateway", CORE, BEHIND_THE_EDGE),
-    row("crates/edge/realtime", "klatch-realtime", WITH_SYNC, ON_WORKERS),
+    row("crates/edge/realtime", "klatch-realtime", WITH_SYNC, BESIDE_PRESENCE),
     row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
+    row("crates/edge/presence", "klatch-presence", CORE, ON_MEMORY),
     row("crates/write/command", "klatch-command", CORE, ON_WORKERS),
     row("crates/react/pump", "klatch-pump", CORE, ON_MEMORY),
     row("crates/react/fanout", "klatch-fanout", REACTOR, ON_MEMORY),
@@ -87,6 +92,7 @@ const TABLE: &[Arrows] = &[
             "klatch-memory",
             "klatch-meter",
             "klatch-ports",
+            "klatch-presence",
             "klatch-protocol",
             "klatch-pump",
             "klatch-query",

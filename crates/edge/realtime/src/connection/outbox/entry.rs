@@ -46,7 +46,6 @@ impl LiveFrame {
 /// Something for one recipient only, without a place in any order; the newest of a kind replaces
 /// those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for typing and presence, as above"))]
 pub(crate) enum Passing {
     /// Whether this user types in this room. Not sent to a connection that lags far behind.
     Typing(RoomId, UserId),

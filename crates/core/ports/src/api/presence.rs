@@ -1,0 +1,82 @@
+//! Who is there, and who is typing. Nothing of it is durable.
+
+use async_trait::async_trait;
+use klatch_domain::permission::Actor;
+use klatch_domain::presence::{Choice, Presence, Status};
+use klatch_domain::{RoomId, UserId};
+
+use super::ServiceResult;
+use crate::error::PortResult;
+use crate::kv::Revision;
+
+/// A person's presence now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceView {
+    /// Who.
+    pub user: UserId,
+    /// As others see them.
+    pub presence: Presence,
+    /// The oldest of the changes that say they are connected: each instance that holds connections
+    /// of theirs repeats its own. `None`: not connected.
+    pub oldest: Option<Revision>,
+}
+
+/// A person's own presence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPresence {
+    /// As others see them.
+    pub view: PresenceView,
+    /// What their devices come to, without what they chose.
+    pub devices: Status,
+    /// The status they chose, if they did.
+    pub chosen: Option<Status>,
+}
+
+/// Words of a custom status; none of both takes it away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusWords {
+    /// In a few words.
+    pub text: Option<String>,
+    /// Beside them.
+    pub emoji: Option<String>,
+    /// When both end.
+    pub until: Option<klatch_domain::Timestamp>,
+}
+
+/// Presence and typing.
+#[async_trait]
+pub trait PresenceApi: Send + Sync {
+    /// People as others see them, in the order asked. Whoever is not known is offline. Everyone who
+    /// is signed in sees everyone, as with profiles. Cost: three look-ups each.
+    async fn presence(&self, users: &[UserId]) -> PortResult<Vec<PresenceView>>;
+
+    /// The asker's own.
+    async fn own_presence(&self, actor: Actor) -> ServiceResult<OwnPresence>;
+
+    /// Replaces all that the asker chose; `since` is not looked at. Others who watch them are told.
+    /// Kept in the ephemeral KV: a restart of that forgets it.
+    ///
+    /// # Errors
+    /// [`klatch_domain::Rejection::InvalidField`]; [`super::ServiceError::TooOften`].
+    async fn choose(&self, actor: Actor, choice: Choice) -> ServiceResult<()>;
+
+    /// Replaces the words that the asker chose, and their end; a chosen status stays.
+    ///
+    /// # Errors
+    /// As [`PresenceApi::choose`].
+    async fn say_status(&self, actor: Actor, words: StatusWords) -> ServiceResult<()>;
+
+    /// Counts a word of the asker's about a device's presence, which costs others as much as a
+    /// choice does.
+    ///
+    /// # Errors
+    /// [`super::ServiceError::TooOften`].
+    fn admit_status(&self, actor: Actor) -> ServiceResult<()>;
+
+    /// The asker types in the room, or has stopped. Told to members who asked for it, at most once
+    /// in three seconds; in large rooms to nobody. May be lost; never stored.
+    ///
+    /// # Errors
+    /// The refusals of sending a message; [`super::ServiceError::TooOften`].
+    async fn typing(&self, actor: Actor, room: RoomId, is_typing: bool) -> ServiceResult<()>;
+}
