@@ -3,6 +3,7 @@ import { Composer } from '../features/composer/Composer';
 import { MembersPanel } from '../features/members/MembersPanel';
 import { RoomHeader } from '../features/room-header/RoomHeader';
 import { Timeline } from '../features/timeline/Timeline';
+import { TypingLine } from '../features/typing/TypingLine';
 import type { MessageId, Room, RoomId } from '../protocol/types';
 import { useClient, useSelect } from '../state/react';
 import { titleOf } from '../state/selectors';
@@ -19,7 +20,10 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
   const [members, setMembers] = useState(false);
   useEffect(() => {
     void client.rooms.open(roomId);
-    return () => client.rooms.close();
+    return () => {
+      client.typing.stop();
+      client.rooms.close();
+    };
   }, [client, roomId]);
   const reply = useCallback(
     (id: MessageId) => client.composing.reply(roomId, id),
@@ -49,6 +53,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
             onReply={reply}
             onEdit={edit}
           />
+          {room?.joined && <TypingLine roomId={roomId} />}
           {canWrite && <Composer roomId={roomId} title={title} />}
           {room && !canWrite && <Closed room={room} />}
         </div>

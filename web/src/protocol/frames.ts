@@ -1,6 +1,16 @@
 /** WebSocket frames: what is sent, and a strict reading of what arrives. */
 
-import type { Limits, MemberRole, MessageId, NewMessage, Room, RoomId, UserId } from './types';
+import type {
+  Limits,
+  MemberRole,
+  MessageId,
+  NewMessage,
+  Presence,
+  Room,
+  RoomId,
+  Status,
+  UserId,
+} from './types';
 import { DEFAULT_LIMITS } from './types';
 
 interface TimelineEvent {
@@ -65,6 +75,19 @@ export interface RoomHint {
   memberCount?: number;
 }
 
+/** Someone types, or has stopped; nothing of it stays. */
+export interface Typing {
+  type: 'typing';
+  roomId: RoomId;
+  userId: UserId;
+  isTyping: boolean;
+}
+
+export interface PresenceFrame {
+  type: 'presence';
+  presence: Presence;
+}
+
 export interface Hello {
   type: 'hello';
   connectionId: string;
@@ -114,6 +137,8 @@ export type ServerFrame =
   | Hello
   | RoomTimelineEvent
   | RoomHint
+  | Typing
+  | PresenceFrame
   | Ack
   | ErrorFrame
   | Resumed
@@ -126,6 +151,9 @@ export type ClientFrame =
   | { type: 'edit'; payload: { roomId: RoomId; messageId: MessageId; content: string } }
   | { type: 'delete'; payload: { roomId: RoomId; messageId: MessageId } }
   | { type: 'resume'; payload: { positions: string[] } }
+  | { type: 'subscribe'; payload: { presence: readonly UserId[]; typing: boolean } }
+  | { type: 'typing'; payload: { roomId: RoomId; isTyping: boolean } }
+  | { type: 'presence'; payload: { status: Status } }
   | { type: 'ping'; payload: Record<string, never> };
 
 type Fields = Record<string, unknown>;
@@ -177,6 +205,10 @@ export function parseFrame(raw: string): ServerFrame | null {
       return parseResumed(payload);
     case 'invalid':
       return { type: 'invalid', reason: text(payload, 'reason') ?? '' };
+    case 'presence':
+      return parsePresence(payload);
+    case 'typing':
+      return parseTyping(payload);
     default:
       return type === undefined ? null : parseEvent(type, payload);
   }
@@ -224,6 +256,27 @@ function parseResumed(p: Fields): Resumed {
     more: p.more === true,
     positions: texts(p, 'positions'),
   };
+}
+
+const STATUSES = ['online', 'away', 'dnd', 'offline'] as const;
+
+function parsePresence(p: Fields): PresenceFrame | null {
+  const userId = text(p, 'userId');
+  const status = oneOf(STATUSES, text(p, 'status'));
+  if (userId === undefined || status === undefined) return null;
+  const presence: Presence = { userId, status };
+  for (const key of ['text', 'emoji', 'expiresAt', 'lastSeen'] as const) {
+    const value = text(p, key);
+    if (value !== undefined) presence[key] = value;
+  }
+  return { type: 'presence', presence };
+}
+
+function parseTyping(p: Fields): Typing | null {
+  const roomId = text(p, 'roomId');
+  const userId = text(p, 'userId');
+  if (roomId === undefined || userId === undefined || typeof p.isTyping !== 'boolean') return null;
+  return { type: 'typing', roomId, userId, isTyping: p.isTyping };
 }
 
 function parseDelta(told: unknown): RoomDelta[] {

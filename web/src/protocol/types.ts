@@ -11,6 +11,21 @@ export interface User {
   avatar?: string;
 }
 
+/** What someone's devices, or they themselves, say of whether they are there. */
+export type Status = 'online' | 'away' | 'dnd' | 'offline';
+
+/** A person as others see them now. */
+export interface Presence {
+  userId: UserId;
+  status: Status;
+  text?: string;
+  emoji?: string;
+  /** When what they chose ends. */
+  expiresAt?: string;
+  /** Of someone who is offline, if it is known. */
+  lastSeen?: string;
+}
+
 /** The signed-in person; fields only they may see are optional. */
 export interface Self extends User {
   email?: string;

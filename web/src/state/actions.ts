@@ -6,11 +6,13 @@ import type {
   Member,
   Message,
   MessageId,
+  Presence,
   Room,
   RoomId,
   Self,
   SendReceipt,
   User,
+  UserId,
 } from '../protocol/types';
 import type { Change, Draft, Link, Notice, Outgoing } from './model';
 
@@ -68,6 +70,9 @@ export type Action =
   | { type: 'change/acknowledged'; messageId: MessageId; seq: number | undefined }
   | { type: 'change/dropped'; messageId: MessageId }
   | { type: 'draft/changed'; roomId: RoomId; draft: Draft }
+  | { type: 'presence/told'; presence: Presence }
+  | { type: 'presence/forgotten'; users: readonly UserId[] }
+  | { type: 'typing/told'; roomId: RoomId; userId: UserId; isTyping: boolean }
   | { type: 'notice/added'; notice: Notice }
   | { type: 'notice/dropped'; id: string };
 

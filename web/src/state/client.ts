@@ -8,10 +8,12 @@ import { Core } from './core';
 import { History } from './history';
 import { Live } from './live';
 import { People } from './people';
+import { Presence } from './presence';
 import { Rooms } from './rooms';
 import { Sending } from './sending';
 import { Session } from './session';
 import { Store } from './store';
+import { Typing } from './typing';
 
 /** How long what was sent before a break may take until history is read again. */
 const FLUSH_LIMIT_MS = 4_000;
@@ -25,6 +27,8 @@ export class Client {
   readonly rooms: Rooms;
   readonly sending: Sending;
   readonly composing: Composing;
+  readonly presence: Presence;
+  readonly typing: Typing;
   readonly session: Session;
   readonly core: Core;
   readonly #live: Live;
@@ -50,11 +54,14 @@ export class Client {
     this.history = new History(this.core, this.people, position);
     this.rooms = new Rooms(this.core, this.history, this.people, position);
     this.sending = new Sending(this.core, this.#live);
-    this.composing = new Composing(this.core, this.sending);
+    this.presence = new Presence(this.core, this.#live);
+    this.typing = new Typing(this.core, this.#live);
+    this.composing = new Composing(this.core, this.sending, this.typing);
     this.session = new Session(this.core, {
       onSignedIn: () => this.#live.start(),
       onSignedOut: () => this.#onSignedOut(),
     });
+    env.onTouch(() => this.presence.touch());
     this.#saveReadPointers();
   }
 
@@ -62,6 +69,8 @@ export class Client {
     this.#live.stop();
     this.people.forget();
     this.#hinted.clear();
+    this.presence.forget();
+    this.typing.forget();
     for (const cancel of this.#later.values()) cancel();
     this.#later.clear();
   }
@@ -73,6 +82,7 @@ export class Client {
   }
 
   async #onLive(complete: boolean, behind: readonly RoomId[]): Promise<void> {
+    this.presence.onLive();
     const flushed = this.sending.flush();
     if (complete) {
       this.#reread(behind);
@@ -113,6 +123,11 @@ export class Client {
       return this.#soon(`hint ${frame.roomId}`, HINT_DELAY_MS, () =>
         this.#mendHinted(frame.roomId),
       );
+    }
+    if (frame.type === 'presence') return this.presence.hear(frame.presence);
+    if (frame.type === 'typing') {
+      this.people.need([frame.userId]);
+      return this.typing.hear(frame);
     }
     if (!('seq' in frame)) return;
     this.#hinted.delete(frame.roomId);

@@ -4,18 +4,24 @@ import type { MessageId, RoomId } from '../protocol/types';
 import type { Core } from './core';
 import { type Draft, EMPTY_DRAFT, type Entry } from './model';
 import type { Sending } from './sending';
+import type { Typing } from './typing';
 
 export class Composing {
   readonly #core: Core;
   readonly #sending: Sending;
+  readonly #typing: Typing;
 
-  constructor(core: Core, sending: Sending) {
+  constructor(core: Core, sending: Sending, typing: Typing) {
     this.#core = core;
     this.#sending = sending;
+    this.#typing = typing;
   }
 
   write(roomId: RoomId, text: string): void {
-    this.#set(roomId, { ...this.#draft(roomId), text });
+    const draft = this.#draft(roomId);
+    // Who mends an old message says nothing new.
+    if (draft.mode.kind !== 'edit') this.#typing.write(roomId, text);
+    this.#set(roomId, { ...draft, text });
   }
 
   reply(roomId: RoomId, messageId: MessageId): void {
@@ -58,6 +64,7 @@ export class Composing {
         void this.#sending.edit(roomId, mode.messageId, content);
       }
     } else {
+      this.#typing.sent();
       this.#sending.send(roomId, content, mode.kind === 'reply' ? mode.messageId : null);
     }
     this.#set(roomId, { text: mode.kind === 'edit' ? (aside ?? '') : '', mode: { kind: 'new' } });

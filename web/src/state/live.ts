@@ -97,6 +97,11 @@ export class Live {
     return this.#send(frame);
   }
 
+  /** Sends a frame that nobody has to answer, if the connection is live. */
+  tell(frame: ClientFrame): void {
+    if (this.isLive) this.#socket?.send(JSON.stringify(frame));
+  }
+
   #send(frame: ClientFrame): Promise<Record<string, unknown>> {
     return this.#requests.start((requestId) => {
       return this.#socket?.send(JSON.stringify({ ...frame, requestId })) ?? false;

@@ -5,6 +5,7 @@ import type {
   Member,
   Message,
   MessageId,
+  Presence,
   Room,
   RoomId,
   Self,
@@ -111,6 +112,10 @@ export interface State {
   /** Ordinal read per room. */
   read: Readonly<Record<RoomId, number>>;
   openRoom: RoomId | null;
+  /** People on the screen, as they are now; who is not here is not known. */
+  presence: Readonly<Record<UserId, Presence>>;
+  /** Who types where, in the order in which they began. */
+  typing: Readonly<Record<RoomId, readonly UserId[]>>;
   notices: readonly Notice[];
 }
 
@@ -131,6 +136,8 @@ export const INITIAL: State = {
   drafts: {},
   read: {},
   openRoom: null,
+  presence: {},
+  typing: {},
   notices: [],
 };
 

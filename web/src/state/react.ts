@@ -1,6 +1,7 @@
 /** How views see the state. */
 
-import { createContext, useContext, useSyncExternalStore } from 'react';
+import { createContext, useContext, useEffect, useSyncExternalStore } from 'react';
+import type { Presence, UserId } from '../protocol/types';
 import type { Client } from './client';
 import type { State } from './model';
 
@@ -16,4 +17,17 @@ export function useClient(): Client {
 export function useSelect<T>(pick: (state: State) => T): T {
   const { store } = useClient();
   return useSyncExternalStore(store.subscribe, () => pick(store.get()));
+}
+
+/** Asks about people for as long as they are shown. */
+export function useWatch(users: readonly UserId[]): void {
+  const { presence } = useClient();
+  const key = users.join(' ');
+  useEffect(() => presence.watch(key === '' ? [] : key.split(' ')), [presence, key]);
+}
+
+/** How someone is now, and goes on being; nothing while it is not known. */
+export function usePresence(user: UserId | undefined): Presence | undefined {
+  useWatch(user === undefined ? [] : [user]);
+  return useSelect((s) => (user === undefined ? undefined : s.presence[user]));
 }

@@ -12,6 +12,7 @@ import type {
 import { later } from '../protocol/position';
 import type { Room, RoomId } from '../protocol/types';
 import type { State, Timeline } from './model';
+import { withTyping } from './reduce-people';
 import { applyDelete, applyEdit, inMainHistory, insert, markSeen, messageOf } from './timeline';
 
 export function reduceEvent(state: State, event: RoomTimelineEvent): State {
@@ -46,7 +47,8 @@ function applyMessage(state: State, event: MessageEvent): State {
   const own = event.senderId === state.me?.userId;
   const sent = own ? event.clientMessageId : undefined;
   const key = sent ?? event.messageId;
-  let next = patchTimeline(state, event.roomId, (timeline) => {
+  const silent = withTyping(state, event.roomId, event.senderId, false);
+  let next = patchTimeline(silent, event.roomId, (timeline) => {
     const message = messageOf(event);
     if (!inMainHistory(message)) return timeline;
     return { ...timeline, items: insert(timeline.items, message, key) };

@@ -4,6 +4,7 @@ import type { Message, Room, RoomId } from '../protocol/types';
 import type { Action, OfType } from './actions';
 import { EMPTY_TIMELINE, INITIAL, type State, type Timeline } from './model';
 import { markRead, newest, patchTimeline, reduceEvent, reduceHint } from './reduce-events';
+import { reducePeople } from './reduce-people';
 import { cover, entryAt, inMainHistory, insert, merge } from './timeline';
 
 export function reduce(state: State, action: Action): State {
@@ -26,6 +27,10 @@ export function reduce(state: State, action: Action): State {
       return { ...state, drafts: { ...state.drafts, [action.roomId]: action.draft } };
     case 'quote/loaded':
       return { ...state, quotes: { ...state.quotes, [action.messageId]: action.message } };
+    case 'presence/told':
+    case 'presence/forgotten':
+    case 'typing/told':
+      return reducePeople(state, action);
     case 'notice/added':
       return { ...state, notices: [...state.notices.slice(-2), action.notice] };
     case 'notice/dropped':

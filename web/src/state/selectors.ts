@@ -72,3 +72,14 @@ const NONE: readonly Outgoing[] = [];
 export function outboxOf(state: State, roomId: RoomId): readonly Outgoing[] {
   return outboxByRoom(state.outbox).get(roomId) ?? NONE;
 }
+
+/** Who types in a room, in words; empty when nobody does. */
+export function typingText(state: State, roomId: RoomId): string {
+  const typing = state.typing[roomId] ?? [];
+  const names = typing.map((userId) => senderName(state.users, userId)).filter((n) => n !== '…');
+  const [first, second] = names;
+  if (first === undefined) return typing.length > 0 ? 'Someone is typing…' : '';
+  if (second === undefined) return `${first} is typing…`;
+  if (names.length === 2) return `${first} and ${second} are typing…`;
+  return 'Several people are typing…';
+}

@@ -28,6 +28,7 @@ export function browserEnvironment(): Environment {
     random: () => Math.random(),
     uuid,
     onWake,
+    onTouch,
     remember: (key) => {
       try {
         return window.localStorage.getItem(key);
@@ -107,5 +108,25 @@ function onWake(task: () => void): () => void {
   return () => {
     window.removeEventListener('online', task);
     document.removeEventListener('visibilitychange', onVisible);
+  };
+}
+
+const TOUCH_PAUSE_MS = 5_000;
+
+function onTouch(task: () => void): () => void {
+  let last = 0;
+  const touched = () => {
+    const now = Date.now();
+    if (document.visibilityState !== 'visible' || now - last < TOUCH_PAUSE_MS) return;
+    last = now;
+    task();
+  };
+  const signs = ['pointermove', 'pointerdown', 'keydown', 'wheel', 'touchstart'] as const;
+  const options = { passive: true, capture: true };
+  for (const sign of signs) window.addEventListener(sign, touched, options);
+  document.addEventListener('visibilitychange', touched);
+  return () => {
+    for (const sign of signs) window.removeEventListener(sign, touched, options);
+    document.removeEventListener('visibilitychange', touched);
   };
 }

@@ -111,6 +111,8 @@ export interface Environment {
   uuid(): string;
   /** Tells when the network comes back or the page is looked at again; the answer stops it. */
   onWake(task: () => void): () => void;
+  /** Tells, at most every few seconds, that the person does something; the answer stops it. */
+  onTouch(task: () => void): () => void;
   /** A string kept in this browser; null if there is none. Nothing secret goes here. */
   remember(key: string): string | null;
   keep(key: string, value: string): void;

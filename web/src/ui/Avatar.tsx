@@ -1,4 +1,5 @@
 import { useMemo } from 'react';
+import type { Status } from '../protocol/types';
 import './avatar.css';
 
 const HUES = 12;
@@ -20,14 +21,35 @@ interface Props {
   id: string;
   name: string;
   size?: 'small' | 'medium' | 'large';
+  /** Whether they are there, if it is known. */
+  status?: Status | undefined;
 }
 
-/** Initials on a colour of their own; decoration, the name stands beside it. */
-export function Avatar({ id, name, size = 'medium' }: Props) {
+export const STATUS_WORDS: Readonly<Record<Status, string>> = {
+  online: 'online',
+  away: 'away',
+  dnd: 'do not disturb',
+  offline: 'offline',
+};
+
+/**
+ * Initials on a colour of their own; decoration, the name stands beside it. The mark of a status
+ * differs in shape as well as in colour, and is read out.
+ */
+export function Avatar({ id, name, size = 'medium', status }: Props) {
   const style = useMemo(() => ({ '--hue': hueOf(id) }) as React.CSSProperties, [id]);
-  return (
+  const picture = (
     <span className={`avatar avatar-${size}`} style={style} aria-hidden="true">
       {initials(name)}
+    </span>
+  );
+  if (status === undefined) return picture;
+  return (
+    <span className="avatar-there">
+      {picture}
+      <span className={`presence presence-${status}`} title={STATUS_WORDS[status]}>
+        <span className="visually-hidden">{STATUS_WORDS[status]}, </span>
+      </span>
     </span>
   );
 }

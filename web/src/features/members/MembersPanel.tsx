@@ -1,6 +1,6 @@
 import { useCallback, useMemo, useState } from 'react';
 import type { Member, Room, User } from '../../protocol/types';
-import { useClient, useSelect } from '../../state/react';
+import { useClient, usePresence, useSelect } from '../../state/react';
 import { nameOf } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
 import { Button, IconButton } from '../../ui/Button';
@@ -29,15 +29,7 @@ export function MembersPanel({ room, onClose }: { room: Room; onClose: () => voi
       </header>
       <ul className="members-list">
         {sorted.map((member) => (
-          <li key={member.userId} className="member">
-            <Avatar id={member.userId} name={nameOf(member)} size="small" />
-            <span className="member-name">
-              {nameOf(member)}
-              {member.userId === me && <span className="member-you"> (you)</span>}
-              <small>@{member.username}</small>
-            </span>
-            {member.role !== 'member' && <span className="member-role">{member.role}</span>}
-          </li>
+          <MemberItem key={member.userId} member={member} you={member.userId === me} />
         ))}
       </ul>
       {list?.status === 'failed' && <p className="members-note">The list could not be loaded.</p>}
@@ -48,6 +40,22 @@ export function MembersPanel({ room, onClose }: { room: Room; onClose: () => voi
       )}
       {adding && <AddDialog room={room} members={sorted} onClose={() => setAdding(false)} />}
     </aside>
+  );
+}
+
+function MemberItem({ member, you }: { member: Member; you: boolean }) {
+  const presence = usePresence(member.userId);
+  const words = [presence?.emoji, presence?.text].filter(Boolean).join(' ');
+  return (
+    <li className="member">
+      <Avatar id={member.userId} name={nameOf(member)} size="small" status={presence?.status} />
+      <span className="member-name">
+        {nameOf(member)}
+        {you && <span className="member-you"> (you)</span>}
+        <small>{words === '' ? `@${member.username}` : words}</small>
+      </span>
+      {member.role !== 'member' && <span className="member-role">{member.role}</span>}
+    </li>
   );
 }
 

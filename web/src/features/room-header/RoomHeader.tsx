@@ -1,10 +1,12 @@
 import { type ReactNode, useState } from 'react';
 import type { Room } from '../../protocol/types';
-import { useClient, useSelect } from '../../state/react';
-import { titleOf } from '../../state/selectors';
+import { useClient, usePresence, useSelect } from '../../state/react';
+import { peerOf, titleOf } from '../../state/selectors';
+import { STATUS_WORDS } from '../../ui/Avatar';
 import { Button, IconButton } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
 import { Icon } from '../../ui/Icon';
+import { momentLabel } from '../../ui/time';
 import './room-header.css';
 
 interface Props {
@@ -31,8 +33,12 @@ export function RoomHeader({ room, menu, membersShown, onToggleMembers, onLeft }
           )}
           <span>{title}</span>
         </h1>
-        {(room.topic || room.description) && (
-          <p className="room-header-topic">{room.topic || room.description}</p>
+        {room.type === 'direct' ? (
+          <Peer room={room} />
+        ) : (
+          (room.topic || room.description) && (
+            <p className="room-header-topic">{room.topic || room.description}</p>
+          )
         )}
       </div>
       <Button
@@ -54,6 +60,17 @@ export function RoomHeader({ room, menu, membersShown, onToggleMembers, onLeft }
       )}
     </header>
   );
+}
+
+/** Whether the other person of a direct room is there, and what they say of it. */
+function Peer({ room }: { room: Room }) {
+  const peer = useSelect((s) => peerOf(s, room)?.userId);
+  const presence = usePresence(peer);
+  if (!presence) return null;
+  const seen = presence.lastSeen && `last seen ${momentLabel(presence.lastSeen, Date.now())}`;
+  const words = [presence.emoji, presence.text].filter(Boolean).join(' ');
+  const there = presence.status === 'offline' && seen ? seen : STATUS_WORDS[presence.status];
+  return <p className="room-header-topic">{words === '' ? there : `${there} · ${words}`}</p>;
 }
 
 interface LeaveProps {

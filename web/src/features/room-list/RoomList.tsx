@@ -1,6 +1,6 @@
 import { type ReactNode, useState } from 'react';
 import type { Room, RoomId } from '../../protocol/types';
-import { useClient, useSelect } from '../../state/react';
+import { useClient, usePresence, useSelect } from '../../state/react';
 import { joinedRooms, peerOf, titleOf, unreadOf } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
@@ -128,8 +128,11 @@ function RoomItem({ room, current, stop, href }: ItemProps) {
 
 function RoomMark({ room }: { room: Room }) {
   const peer = useSelect((s) => peerOf(s, room));
-  if (peer)
-    return <Avatar id={peer.userId} name={peer.displayName || peer.username} size="small" />;
+  const presence = usePresence(peer?.userId);
+  if (peer) {
+    const name = peer.displayName || peer.username;
+    return <Avatar id={peer.userId} name={name} size="small" status={presence?.status} />;
+  }
   const icon =
     room.type !== 'channel' ? 'people' : room.visibility === 'private' ? 'lock' : 'channel';
   return (

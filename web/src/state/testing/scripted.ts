@@ -14,6 +14,8 @@ export class ScriptedClock implements Environment {
   #ids = 0;
   #wakers = new Set<() => void>();
 
+  #touched = new Set<() => void>();
+
   restarts = 0;
 
   now = () => this.time;
@@ -37,11 +39,20 @@ export class ScriptedClock implements Environment {
     this.#wakers.add(task);
     return () => this.#wakers.delete(task);
   };
+  onTouch = (task: () => void) => {
+    this.#touched.add(task);
+    return () => this.#touched.delete(task);
+  };
   remember = (key: string) => this.kept.get(key) ?? null;
   keep = (key: string, value: string) => void this.kept.set(key, value);
 
   wake(): void {
     for (const task of [...this.#wakers]) task();
+  }
+
+  /** The person does something. */
+  touch(): void {
+    for (const task of [...this.#touched]) task();
   }
 
   /** Moves time on and runs what becomes due, in order. */
