@@ -161,7 +161,8 @@ impl Sizes {
         Self {
             idle: 18_000,
             storm: 15_000,
-            crowd: 1_000_000,
+            // The administrator who imports the room is in it, too, and a million is the most.
+            crowd: 999_999,
             crowd_online: 10_000,
             ..Self::default()
         }

@@ -102,6 +102,8 @@ impl Server {
     /// # Errors
     /// It ended, or was not ready in time; with what it wrote.
     pub async fn begin(&mut self) -> Result<()> {
+        // Bringing it up to date takes a while, which is not the server's.
+        binary()?;
         let begun = Instant::now();
         self.spawn()?;
         let rest = Rest::new(self.address, None);
