@@ -118,7 +118,7 @@ mod tests {
             jail.create_file(DEFAULT_FILE, "[server.tls]\ncert = \"cert.pem\"")?;
             let told = load_here().unwrap_err().to_string();
             assert!(told.contains("server.tls") && told.contains("`key`"), "{told}");
-            jail.create_file(DEFAULT_FILE, "[server.tls]\ncert = \"cert.pem\"\nkye = \"x\"")?;
+            jail.create_file(DEFAULT_FILE, "[server.tls]\ncert = \"cert.pem\"\nkeys = \"x\"")?;
             let told = load_here().unwrap_err().to_string();
             assert!(told.contains("did you mean `key`"), "{told}");
             jail.set_env("KLATCH_SERVER__TLS__CERT", "cert.pem");

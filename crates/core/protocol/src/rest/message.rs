@@ -104,7 +104,7 @@ impl From<MessageView> for MessageBody {
     }
 }
 
-/// A page of messages as JSON: the same as [`super::PageBody`] of [`MessageBody`], with each
+/// A page of messages as JSON: the same as [`super::page::PageBody`] of [`MessageBody`], with each
 /// message encoded once for all who read it.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! A client that says exactly the bytes it is given.
 
+use std::io::ErrorKind;
+
 use klatch_domain::UserId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -119,8 +121,12 @@ impl Raw {
         }
     }
 
+    /// Writes; a server that has hung up meanwhile is for the next read to tell.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        self.tcp.write_all(bytes).await.unwrap();
+        if let Err(error) = self.tcp.write_all(bytes).await {
+            let gone = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+            assert!(gone.contains(&error.kind()), "{error}");
+        }
     }
 }
 
