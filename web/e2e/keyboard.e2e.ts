@@ -100,7 +100,8 @@ describe('with the keyboard alone', () => {
     await page.waitForTimeout(200);
     const gap = await page.evaluate(() => {
       const row = [...document.querySelectorAll('.message')].at(-1);
-      const form = document.querySelector('.composer');
+      // Who types is told between the two.
+      const form = document.querySelector('.typing') ?? document.querySelector('.composer');
       return (form?.getBoundingClientRect().top ?? 0) - (row?.getBoundingClientRect().bottom ?? 0);
     });
     expect(Math.abs(gap)).toBeLessThan(4);
