@@ -6,6 +6,7 @@
 import { Problem } from '../../protocol/problem';
 import type { Message, Room, Self } from '../../protocol/types';
 import type { Api, Environment, Socket, SocketEvents, Transport } from '../../transport';
+import type { Client } from '../client';
 
 export class ScriptedClock implements Environment {
   time = Date.parse('2026-03-01T10:00:00Z');
@@ -271,4 +272,13 @@ function scriptedApi(script: ScriptedTransport): Api {
       answer(`user ${userId}`, () => ({ userId, username: userId, displayName: userId })),
     searchUsers: () => answer('searchUsers', () => ({ items: [], nextCursor: null })),
   };
+}
+
+/** Signed in, live, with room `r` open and loaded. */
+export async function openRoom(client: Client, server: ScriptedTransport): Promise<void> {
+  await client.session.restore();
+  server.socket.hello();
+  await settle();
+  await client.rooms.open('r');
+  await settle();
 }
