@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, config, import, serve};
+use crate::{bench, config, import, serve, upkeep};
 
 /// Klatch: a chat server that never loses a message.
 ///
@@ -33,6 +33,11 @@ enum Command {
     Serve(ServeArgs),
     /// Bring in users, rooms and messages from an NDJSON file.
     Import(import::ImportArgs),
+    /// Compare the read models with the log and name every row that differs. The server must not
+    /// be running.
+    Verify(upkeep::ModelArgs),
+    /// Drop a read model and make it again from the log. The server must not be running.
+    Rebuild(upkeep::ModelArgs),
     /// Measure a server on this machine, beside the bare limit of the machine.
     Bench(bench::BenchArgs),
     /// The bare epoll writer that `bench` compares with.
@@ -77,6 +82,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(args),
+        Command::Verify(args) => upkeep::verify(&args),
+        Command::Rebuild(args) => upkeep::rebuild(&args),
         Command::Bench(args) => bench::run(args),
         Command::BenchBaseline => bench::baseline(),
         Command::Config(ConfigCommand::Check(args)) => config::check(&args),

@@ -9,6 +9,7 @@ mod host;
 mod import;
 mod metrics;
 mod serve;
+mod upkeep;
 mod wiring;
 
 use std::process::ExitCode;

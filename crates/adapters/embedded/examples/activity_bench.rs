@@ -46,8 +46,9 @@ async fn come_in(store: &MessageStore, rooms: &[u64], mut offset: u64) -> u64 {
         for user in if *room < FEW { 1..=2 } else { 2..=2 } {
             offset += 1;
             let (room, at) = (room_id(*room), Offset(offset));
-            commit.events.push((at, room));
-            commit.heads.push((room, head(1, 1, offset)));
+            let first = head(1, 1, offset);
+            commit.events.push((at, room, first.head.active_at));
+            commit.heads.push((room, first));
             let user = user_id(user);
             commit.stays.push(StayChange { room, user, offset: at, inside: true });
         }
@@ -64,9 +65,10 @@ async fn speak(store: &MessageStore, events: u64, mut offset: u64, kept: bool) -
         for _ in 0..BATCH {
             offset += 1;
             let room = room_id(random.next() % MANY / 2 + MANY / 2);
-            commit.heads.push((room, head(offset, offset, offset)));
+            let newest = head(offset, offset, offset);
+            commit.heads.push((room, newest));
             if kept {
-                commit.events.push((Offset(offset), room));
+                commit.events.push((Offset(offset), room, newest.head.active_at));
             }
         }
         commit.applied = at(offset);

@@ -202,7 +202,7 @@ impl MessageWriter for MessageStore {
         rows.heads.extend(commit.heads);
         let externals = commit.externals.into_iter().map(|(hash, room, seq)| (hash, (room, seq)));
         rows.externals.extend(externals);
-        for (offset, room) in commit.events {
+        for (offset, room, _) in commit.events {
             rows.events.insert((commit.partition, offset), room);
             rows.partitions.insert(room, commit.partition);
         }

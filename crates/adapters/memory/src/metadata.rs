@@ -200,6 +200,9 @@ impl MetadataWriter for MetadataStore {
         if is_repeat(rows.committed.get(&commit.partition), commit.applied) {
             return Ok(());
         }
+        for user in commit.named {
+            rows.number(user)?;
+        }
         for (user, external) in commit.users {
             rows.number(user.id)?;
             rows.user_externals.extend(external.map(|hash| (hash, user.id)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use klatch_domain::room::RoomHead;
-use klatch_domain::{Message, RoomId, Seq, UserId};
+use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
 
 use crate::error::PortResult;
 use crate::position::{Epoch, Offset, Partition};
@@ -99,9 +99,10 @@ pub struct MessageCommit {
     pub heads: Vec<(RoomId, StoredHead)>,
     /// New external ids.
     pub externals: Vec<(u128, RoomId, Seq)>,
-    /// Every timeline event that the commit brings in, in log order, for
-    /// [`crate::activity::ActivityReader`]. The rooms' ends are among `heads`.
-    pub events: Vec<(Offset, RoomId)>,
+    /// Every timeline event that the commit brings in, in log order, and its time if it made the
+    /// room active, else zero; for [`crate::activity::ActivityReader`]. The rooms' ends are among
+    /// `heads`.
+    pub events: Vec<(Offset, RoomId, Timestamp)>,
     /// Who came and went by them, in log order.
     pub stays: Vec<StayChange>,
 }

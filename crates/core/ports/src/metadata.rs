@@ -111,6 +111,10 @@ pub struct MetadataCommit {
     pub partition: Partition,
     /// How far they bring it.
     pub applied: Applied,
+    /// The users and members of this commit in the order in which the log names them first: those
+    /// without a number get theirs in it, so that numbers follow from the log alone. Whoever is
+    /// left out gets one after them.
+    pub named: Vec<UserId>,
     /// New or changed users, with the hash of the external id if imported.
     pub users: Vec<(User, Option<u128>)>,
     /// New or changed rooms, with the hash of the external id if imported.

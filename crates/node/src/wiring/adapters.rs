@@ -8,7 +8,7 @@ use klatch_embedded::accounts::Accounts;
 use klatch_embedded::disk::RealDisk;
 use klatch_embedded::key_index::KeyIndexStore;
 use klatch_embedded::keys::Keys;
-use klatch_embedded::log::{EmbeddedLog, LogConfig};
+use klatch_embedded::log::EmbeddedLog;
 use klatch_embedded::stores::{MessageStore, MetadataStore, Stores, StoresConfig};
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::kv::MemoryKv;
@@ -18,7 +18,6 @@ use super::Process;
 
 /// Expanded keys remembered (twice this many, a kilobyte each).
 const KEY_RING: usize = 4096;
-const MIB: u64 = 1 << 20;
 
 /// The opened engines.
 pub(crate) struct Adapters {
@@ -49,11 +48,7 @@ impl Adapters {
             format!("the data directory {shown} cannot be used: check that it may be written")
         })?;
         let disk = RealDisk::open(&dir).with_context(|| format!("opening {shown}"))?;
-        let config = LogConfig {
-            segment_bytes: process.config.log.segment_mib * MIB,
-            reserve_bytes: process.config.log.reserve_mib * MIB,
-            ..LogConfig::default()
-        };
+        let config = crate::upkeep::log_config(&process.config);
         let clock = Arc::clone(&process.clock);
         let log = EmbeddedLog::open(Arc::new(disk), config, clock, &*process.entropy)
             .with_context(|| format!("opening the log in {shown}"))?;

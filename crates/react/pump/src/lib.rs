@@ -17,6 +17,7 @@ mod failure;
 mod progress;
 mod projection;
 mod reaction;
+mod replay;
 
 pub use config::{ProjectionConfig, ReactionConfig, RetryConfig};
 pub use dead_letter::DeadLetters;
@@ -24,6 +25,7 @@ pub use failure::{ApplyError, PumpError};
 pub use progress::{Progress, ProgressSnapshot};
 pub use projection::{Projection, Projector};
 pub use reaction::{ReactError, Reaction, Reactor, Start};
+pub use replay::{ReplayError, Replayed, replay};
 
 #[cfg(test)]
 mod tests;

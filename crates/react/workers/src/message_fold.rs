@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use klatch_domain::event::{Change, TimelineEvent};
-use klatch_domain::{Event, Message, MessageId, RoomId, Seq};
+use klatch_domain::room::RoomHead;
+use klatch_domain::{Event, Message, MessageId, RoomId, Seq, Timestamp};
 use klatch_ports::Offset;
 use klatch_ports::messages::{StayChange, StoredHead};
 use klatch_pump::ApplyError;
@@ -24,7 +25,7 @@ pub(crate) struct MessageRows {
     pub(crate) messages: Rows<(RoomId, Seq), Message>,
     pub(crate) heads: Rows<RoomId, StoredHead>,
     pub(crate) externals: Vec<(u128, RoomId, Seq)>,
-    pub(crate) events: Vec<(Offset, RoomId)>,
+    pub(crate) events: Vec<(Offset, RoomId, Timestamp)>,
     pub(crate) stays: Vec<StayChange>,
 }
 
@@ -84,13 +85,14 @@ pub(crate) fn fold(mut rows: MessageRows, events: &[Located]) -> Result<MessageR
             return Err(located.refuse("an event about a user in the stream of messages"));
         };
         rows.take_in_message(event).map_err(|reason| located.refuse(reason))?;
-        rows.events.push((located.offset, event.room));
         rows.take_in_stays(event, located.offset);
         let head = rows.heads.get(&event.room).copied().unwrap_or_default();
         if event.seq > head.head.seq {
             let head = StoredHead { head: head.head.after(event), offset: located.offset };
             rows.heads.put(event.room, head);
         }
+        let active_at = RoomHead::default().after(event).active_at;
+        rows.events.push((located.offset, event.room, active_at));
     }
     Ok(rows)
 }

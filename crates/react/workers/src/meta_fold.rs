@@ -28,6 +28,8 @@ pub(crate) struct MetaRows {
     pub(crate) users: Rows<UserId, (User, Option<u128>)>,
     pub(crate) rooms: Rows<RoomId, (Room, Option<u128>)>,
     pub(crate) members: Rows<(RoomId, UserId), Membership>,
+    /// Users and members in the order of the log.
+    pub(crate) named: Vec<UserId>,
 }
 
 /// The rows that `events` are about.
@@ -81,6 +83,7 @@ impl MetaRows {
                 (User { role: *role, ..user.clone() }, *external)
             }
         };
+        self.named.push(event.user);
         self.users.put(event.user, row);
         Ok(())
     }
@@ -96,6 +99,7 @@ impl MetaRows {
             }
             let (room, members) = Room::begun_by(event).ok_or("it does not begin a room")?;
             for member in members {
+                self.named.push(member.user);
                 self.members.put((room.id, member.user), member);
             }
             self.rooms.put(room.id, (room, created.external));
@@ -107,6 +111,7 @@ impl MetaRows {
             Some(user) => {
                 let key = (event.room, user);
                 if let Some(stay) = room.take_in_member(self.members.get(&key), event) {
+                    self.named.push(user);
                     self.members.put(key, stay);
                 }
             }

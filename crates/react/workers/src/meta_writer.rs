@@ -48,6 +48,7 @@ impl MetaWriterProjector {
             users: Rows::loaded(try_join_all(users).await?),
             rooms: Rows::loaded(try_join_all(rooms).await?),
             members: Rows::loaded(try_join_all(members).await?),
+            ..MetaRows::default()
         })
     }
 }
@@ -77,6 +78,7 @@ impl Projector for MetaWriterProjector {
         let commit = MetadataCommit {
             partition,
             applied: through,
+            named: rows.named,
             users: rows.users.into_changed().map(|(_, row)| row).collect(),
             rooms: rows.rooms.into_changed().map(|(_, row)| row).collect(),
             members: rows.members.into_changed().map(|((room, _), stay)| (room, stay)).collect(),

@@ -60,7 +60,7 @@ impl Story {
         let head = StoredHead { head: RoomHead { seq, active_at, ..before }, offset };
         self.heads.insert(room, head);
         self.commit.heads.push((room, head));
-        self.commit.events.push((offset, room));
+        self.commit.events.push((offset, room, active_at));
         self.events.push((offset, room));
         offset
     }

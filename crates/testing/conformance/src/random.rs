@@ -78,8 +78,9 @@ pub fn message_steps() -> impl Strategy<Value = Vec<Step<MessageCommit>>> {
         });
     steps(commit, |commit, offset| {
         commit.applied = at(offset);
-        commit.events =
-            commit.heads.last().map(|(room, _)| (Offset(offset), *room)).into_iter().collect();
+        let active = commit.heads.iter().map(|(_, stored)| stored.head.active_at).max();
+        let told = |(room, _): &(RoomId, _)| (Offset(offset), *room, active.unwrap_or_default());
+        commit.events = commit.heads.last().map(told).into_iter().collect();
         commit.stays.iter_mut().for_each(|stay| stay.offset = Offset(offset));
     })
 }

@@ -100,16 +100,15 @@ impl Writer<'_> {
     /// Puts the commit's events into blocks of the first level.
     fn blocks(&mut self) -> PortResult<()> {
         let commit = self.commit;
-        let active = commit.heads.iter().map(|(_, stored)| stored.head.active_at);
-        let newest = active.max().unwrap_or_default();
-        let block_of = |(offset, _): &(Offset, RoomId)| offset.0 >> sets::bits(0);
+        let block_of = |(offset, ..): &(Offset, RoomId, Timestamp)| offset.0 >> sets::bits(0);
         for events in commit.events.chunk_by(|left, right| block_of(left) == block_of(right)) {
             let Some(index) = events.first().map(block_of) else { continue };
             let mut block = self.open(index)?;
-            for (_, room) in events {
+            for (_, room, active_at) in events {
                 block.rooms.insert(self.number(*room)?);
+                // By event and not by commit: the rows follow from the log, however it was cut.
+                block.newest = block.newest.max(*active_at);
             }
-            block.newest = block.newest.max(newest);
             self.staged.put(&layout::spoke(commit.partition, 0, index), &block.encode());
             self.fresh.insert((0, index), block.clone());
             self.memory.open = Some((commit.partition, index, block));

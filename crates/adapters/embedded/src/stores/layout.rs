@@ -33,6 +33,9 @@ pub(super) const SPOKE: u8 = 11;
 /// → nothing; there from the first commit on that kept the rows of kinds 6 to 11.
 pub(super) const ACTIVITY: u8 = 12;
 
+/// Both keyspaces: → the form of all rows; rows of another form are forgotten at opening.
+pub(super) const FORM: u8 = 13;
+
 /// User → user.
 pub(super) const USER: u8 = 16;
 /// User → number.

@@ -13,9 +13,14 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database, Keyspace};
 use klatch_ports::PortResult;
 
+use super::layout::FORM;
 use crate::engine::{self, Buffer, Sizes, Tail, failed_io};
 
 const KEYSPACE: &str = "rows";
+
+/// The form of the rows that this build writes. 2: every row follows from the log alone, however
+/// it was cut into commits.
+const FORM_NOW: &[u8] = &[2];
 
 /// A database with one keyspace. Fields are dropped in their order: the files go last.
 pub(super) struct Life {
@@ -46,9 +51,20 @@ impl Life {
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
                 .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
         };
-        let keyspace = database.keyspace(KEYSPACE, options).map_err(engine::failed("opening"))?;
+        let failed = engine::failed("opening");
+        let keyspace = database.keyspace(KEYSPACE, options).map_err(&failed)?;
+        if keyspace.first_key_value().is_none() {
+            // The first row of the journal: whatever survives a crash, it does.
+            keyspace.insert([FORM], FORM_NOW).map_err(&failed)?;
+        }
         let files = Files { dir, ended: AtomicBool::new(false) };
         Ok(Self { number, keyspace, database, files })
+    }
+
+    /// Whether the rows are of the form that this build writes.
+    pub(super) fn is_of_this_form(&self) -> PortResult<bool> {
+        let form = self.keyspace.get([FORM]).map_err(engine::failed("opening"))?;
+        Ok(form.is_some_and(|form| *form == *FORM_NOW))
     }
 
     pub(super) fn database(&self) -> &Database {

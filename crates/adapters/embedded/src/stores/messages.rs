@@ -27,7 +27,7 @@ pub struct MessageStore {
 
 #[derive(Debug)]
 struct Inner {
-    rows: Rows,
+    rows: Arc<Rows>,
     memory: Mutex<Memory>,
 }
 
@@ -42,7 +42,11 @@ impl MessageStore {
             tracing::warn!("messages were stored by an older build: they are read from the log");
             rows.wipe()?;
         }
-        Ok(Self { inner: Arc::new(Inner { rows, memory: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { rows: Arc::new(rows), memory: Mutex::default() }) })
+    }
+
+    pub(super) fn rows(&self) -> Arc<Rows> {
+        Arc::clone(&self.inner.rows)
     }
 
     fn view(&self) -> View {

@@ -33,6 +33,10 @@ impl MetadataStore {
         Self { rows: Arc::new(rows) }
     }
 
+    pub(super) fn rows(&self) -> Arc<Rows> {
+        Arc::clone(&self.rows)
+    }
+
     /// Forgets everything, positions and numbers included, for a rebuild. Durable when it returns;
     /// after a crash in between either everything is still there or nothing.
     ///

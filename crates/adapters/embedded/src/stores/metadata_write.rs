@@ -27,6 +27,9 @@ pub(super) fn write(rows: &Rows, commit: &MetadataCommit) -> PortResult<()> {
         numbers: HashMap::new(),
         next: None,
     };
+    for user in &commit.named {
+        writer.number(*user)?;
+    }
     // Of several rows about one thing the last is the newest; the indexes follow it alone.
     for (user, external) in &commit.users {
         writer.number(user.id)?;

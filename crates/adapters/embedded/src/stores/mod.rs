@@ -26,6 +26,7 @@
 
 mod activity;
 mod activity_write;
+mod compare;
 mod layout;
 mod life;
 mod messages;
@@ -44,6 +45,7 @@ use fjall::{Readable, Snapshot};
 use klatch_ports::PortResult;
 use parking_lot::{Mutex, RwLock};
 
+pub use compare::{Compared, Difference, How};
 pub use messages::MessageStore;
 pub use metadata::MetadataStore;
 
@@ -117,6 +119,62 @@ impl Stores {
     }
 }
 
+/// One of the two read models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadModel {
+    /// Message history, room heads, who spoke where.
+    Messages,
+    /// Users, rooms and members.
+    Metadata,
+}
+
+impl ReadModel {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Messages, Self::Metadata];
+
+    /// The word on the command line, and the name of the directory.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
+impl Stores {
+    /// Compares the rows of one model with those of `expected`, built from the same log up to the
+    /// same position, and tells each difference. Blocks: reads all rows of both.
+    ///
+    /// # Errors
+    /// What the disk says; `Corrupt` when rows cannot be read at all.
+    pub fn compare(
+        &self,
+        model: ReadModel,
+        expected: &Self,
+        told: &mut dyn FnMut(Difference),
+    ) -> PortResult<Compared> {
+        let rows = |stores: &Self| match model {
+            ReadModel::Messages => stores.messages.rows(),
+            ReadModel::Metadata => stores.metadata.rows(),
+        };
+        compare::compare(&rows(self), &rows(expected), told)
+    }
+
+    /// Removes one model from `<dir>/stores`, also one that is too damaged to be opened. Nobody may
+    /// have it open. Blocks.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn discard(dir: &Path, model: ReadModel) -> PortResult<()> {
+        match std::fs::remove_dir_all(dir.join("stores").join(model.as_str())) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(engine::failed_io("discarding", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The rows of one store.
 struct Rows {
     dir: PathBuf,
@@ -141,6 +199,11 @@ impl Rows {
         let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
         let (writing, progress, reads) = (Mutex::default(), Progress::default(), AtomicU64::new(0));
         let rows = Self { dir, sizes, buffer, life, writing, progress, reads };
+        if !rows.life.read().is_of_this_form()? {
+            let dir = rows.dir.display();
+            tracing::warn!(%dir, "rows of an older build: they are read from the log again");
+            rows.wipe()?;
+        }
         for entry in rows.own_view().prefix(&[layout::POSITION]) {
             let (key, value) = entry.into_inner().map_err(engine::failed("opening"))?;
             rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);

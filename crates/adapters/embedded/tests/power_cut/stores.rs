@@ -64,7 +64,9 @@ impl Script {
             commit.messages.push(row);
             commit.heads.push((room_id(n), head(offset, seq, offset)));
         }
-        let spoke = commit.heads.last().map(|(room, _)| (Offset(offset), *room));
+        let active = commit.heads.iter().map(|(_, stored)| stored.head.active_at).max();
+        let told = |(room, _): &(_, _)| (Offset(offset), *room, active.unwrap_or_default());
+        let spoke = commit.heads.last().map(told);
         commit.events.extend(spoke);
         if random.next().is_multiple_of(3) {
             let (room, user) = (room_id(random.next() % IDS), user_id(random.next() % IDS));

@@ -7,7 +7,7 @@ use klatch_domain::event::Change;
 use klatch_domain::member::Membership;
 use klatch_domain::room::Room;
 use klatch_domain::user::User;
-use klatch_domain::{Event, Message, RoomId, Seq, UserId};
+use klatch_domain::{Event, Message, RoomId, Seq, Timestamp, UserId};
 use klatch_ports::Offset;
 use klatch_ports::messages::StoredHead;
 use proptest::prelude::*;
@@ -24,7 +24,8 @@ struct Tables {
     messages: BTreeMap<(RoomId, Seq), Message>,
     heads: BTreeMap<RoomId, StoredHead>,
     externals: BTreeMap<u128, (RoomId, Seq)>,
-    events: BTreeMap<Offset, RoomId>,
+    events: BTreeMap<Offset, (RoomId, Timestamp)>,
+    named: Vec<UserId>,
     stays: BTreeMap<(RoomId, UserId), bool>,
     users: BTreeMap<UserId, User>,
     user_externals: BTreeMap<u128, UserId>,
@@ -54,7 +55,7 @@ impl Tables {
         self.heads.extend(rows.heads.into_changed());
         let externals = rows.externals.into_iter().map(|(hash, room, seq)| (hash, (room, seq)));
         self.externals.extend(externals);
-        self.events.extend(rows.events);
+        self.events.extend(rows.events.iter().map(|(offset, room, at)| (*offset, (*room, *at))));
         self.stays.extend(rows.stays.iter().map(|stay| ((stay.room, stay.user), stay.inside)));
     }
 
@@ -77,8 +78,14 @@ impl Tables {
             users: Rows::loaded(needs.users.into_iter().map(user)),
             rooms: Rows::loaded(needs.rooms.into_iter().map(room)),
             members: Rows::loaded(needs.members.into_iter().map(member)),
+            ..MetaRows::default()
         };
         let rows = meta_fold::fold(loaded, &batch).unwrap();
+        for user in &rows.named {
+            if !self.named.contains(user) {
+                self.named.push(*user);
+            }
+        }
         for (id, (user, external)) in rows.users.into_changed() {
             self.user_externals.extend(external.map(|hash| (hash, id)));
             self.users.insert(id, user);

@@ -136,7 +136,8 @@ impl World {
         let members =
             members.iter().map(|(room, stay)| (RoomId::from_bits(*room), stay.clone())).collect();
         let applied = self.next();
-        let commit = MetadataCommit { partition: P0, applied, rooms, members, users: Vec::new() };
+        let commit =
+            MetadataCommit { partition: P0, applied, rooms, members, ..Default::default() };
         self.metadata.commit(commit).await.unwrap();
     }
 
@@ -149,7 +150,7 @@ impl World {
             let inside = member.is_current();
             let head = RoomHead { seq: Seq(1), ..RoomHead::default() };
             commit.heads.push((room, StoredHead { head, offset }));
-            commit.events.push((offset, room));
+            commit.events.push((offset, room, head.active_at));
             commit.stays.push(StayChange { room, user, offset, inside });
         }
         self.messages.commit(commit).await.unwrap();

@@ -1,0 +1,4 @@
+//! Commands on a data directory, on real logs and stores.
+
+mod models;
+mod story;
