@@ -10,7 +10,7 @@ NPM ?= npm
 # Where `make run` keeps its data and listens.
 DATA ?= data
 LISTEN ?= 127.0.0.1:8080
-# More arguments for bench, see klatch bench --help.
+# More arguments for bench or soak, see klatch bench --help, klatch soak --help.
 ARGS ?=
 KILLS ?= 50
 
@@ -102,6 +102,13 @@ soak-kill: ## kill the server under load again and again and look for what was l
 	$(call say,$(KILLS) kills under load)
 	KLATCH_KILLS=$(KILLS) $(CARGO) test -p klatch-e2e --test it \
 	  a_server_that_is_killed_again_and_again -- --nocapture
+
+.PHONY: soak
+soak: web ## people, kills and the checker for ten minutes (ARGS='--for 1h --kill-every 30s')
+	$(call say,build the release binary)
+	$(CARGO) build --release -p klatch
+	$(call say,soak)
+	$(TARGET)/release/klatch soak $(ARGS)
 
 .PHONY: bench
 bench: web ## load the release binary from a second process and print a report (ARGS=…)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, config, import, serve, upkeep};
+use crate::{bench, config, import, serve, soak, upkeep};
 
 /// Klatch: a chat server that never loses a message.
 ///
@@ -40,6 +40,9 @@ enum Command {
     Rebuild(upkeep::ModelArgs),
     /// Measure a server on this machine, beside the bare limit of the machine.
     Bench(bench::BenchArgs),
+    /// Let people use a server on this machine that is killed again and again, and look for what
+    /// was lost, doubled, reordered or leaked.
+    Soak(soak::SoakArgs),
     /// The bare epoll writer that `bench` compares with.
     #[command(hide = true)]
     BenchBaseline,
@@ -85,6 +88,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Verify(args) => upkeep::verify(&args),
         Command::Rebuild(args) => upkeep::rebuild(&args),
         Command::Bench(args) => bench::run(args),
+        Command::Soak(args) => soak::run(&args),
         Command::BenchBaseline => bench::baseline(),
         Command::Config(ConfigCommand::Check(args)) => config::check(&args),
     }

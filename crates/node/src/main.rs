@@ -9,6 +9,7 @@ mod host;
 mod import;
 mod metrics;
 mod serve;
+mod soak;
 mod upkeep;
 mod wiring;
 

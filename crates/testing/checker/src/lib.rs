@@ -1,4 +1,4 @@
-//! Records what clients did and saw, and checks it against the promises I1–I9 (and I14, I24).
+//! Records what clients did and saw, and checks it against the promises I1–I10 (and I14, I24).
 //! Must not contain: a clock, the network or a file; times and readers come in, reports go out.
 //!
 //! A test gives every client operation to a [`Recorder`] as an invocation and an outcome; an
@@ -35,6 +35,7 @@ mod history;
 mod ndjson;
 mod recorder;
 mod report;
+mod stays;
 
 pub use check::check;
 pub use history::{
@@ -43,3 +44,4 @@ pub use history::{
 pub use ndjson::{ParseError, parse, write};
 pub use recorder::{OpHandle, Recorder};
 pub use report::{Counts, Invariant, Report, Violation};
+pub use stays::{Stays, StaysReport};

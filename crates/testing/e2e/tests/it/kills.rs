@@ -19,8 +19,15 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing_it_acknowledged()
     let kills = given.unwrap_or(KILLS);
     let seed = Dice::seed_of_run();
     eprintln!("KLATCH_SEED={seed} KLATCH_KILLS={kills}");
-    let plan =
-        Plan { people: 30, steady_rooms: 4, lobbies: 2, time: Duration::ZERO, pause_ms: 60, seed };
+    let plan = Plan {
+        people: 30,
+        steady_rooms: 4,
+        lobbies: 2,
+        time: Duration::ZERO,
+        pause_ms: 60,
+        seed,
+        chapter: 0,
+    };
     // Little is much here, so that every tier occurs again and again.
     let settings = Settings::default()
         .with("KLATCH_REALTIME__REPLAY_EVENTS", "8")

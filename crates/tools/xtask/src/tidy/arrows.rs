@@ -97,6 +97,7 @@ const TABLE: &[Arrows] = &[
             "klatch-pump",
             "klatch-query",
             "klatch-realtime",
+            "klatch-soak",
             "klatch-sync",
             "klatch-workers",
         ],
@@ -118,14 +119,15 @@ const TABLE: &[Arrows] = &[
         &[],
     ),
     // Black-box: it knows the product by its surfaces only.
-    row("crates/testing/e2e", "klatch-e2e", &["klatch-checker"], &[]),
+    row("crates/testing/soak", "klatch-soak", &["klatch-checker"], &[]),
+    row("crates/testing/e2e", "klatch-e2e", &["klatch-checker", "klatch-soak"], &[]),
     row("crates/tools/xtask", "xtask", &[], &[]),
 ];
 
 /// Third-party crates that only the named packages may use, and why.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[(
     "anyhow",
-    &["klatch", "klatch-e2e", "klatch-loadgen", "xtask"],
+    &["klatch", "klatch-e2e", "klatch-loadgen", "klatch-soak", "xtask"],
     "callers act on the kind of an error, so give this crate an error type",
 )];
 

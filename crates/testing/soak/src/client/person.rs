@@ -1,6 +1,6 @@
 //! A person: a name, a token, a REST client and at most one connection; all under the recorder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Person {
     rest: Rest,
     session: Arc<Mutex<Session>>,
     live: Option<Live>,
+    /// Heads of rooms as the last list of them told: what is behind these will not come.
+    heads: Mutex<BTreeMap<Name, u64>>,
     /// Newest position of an own acknowledged write.
     wrote: Mutex<Option<Position>>,
 }
@@ -77,8 +79,9 @@ impl Person {
         let rest = Rest::new(stage.address, Some(token.clone()));
         let user = rest.get("/api/v1/users/me").await?.success()?.text("userId")?;
         let who = Who { process, user: user.into(), token };
-        let (session, live, wrote) = (Arc::default(), None, Mutex::new(None));
-        Ok(Self { stage: Arc::clone(stage), who, rest, session, live, wrote })
+        let (session, live) = (Arc::default(), None);
+        let (heads, wrote) = (Mutex::default(), Mutex::new(None));
+        Ok(Self { stage: Arc::clone(stage), who, rest, session, live, heads, wrote })
     }
 
     /// The person's id.
@@ -104,6 +107,12 @@ impl Person {
     /// What the person's connections have told up to now.
     pub fn session(&self) -> Session {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest seq of the room that came, or that a list of rooms told of.
+    pub fn knows(&self, room: &Name) -> u64 {
+        let told = self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
+        self.session().seen(room).max(told.unwrap_or(0))
     }
 
     /// The newest position of an own write.
@@ -162,18 +171,21 @@ impl Person {
     }
 
     async fn fetch_rooms(&self) -> Result<()> {
-        let mut rooms = BTreeSet::new();
+        let (mut rooms, mut heads) = (BTreeSet::new(), BTreeMap::new());
         let positions = self.session().positions().join(", ");
         let mut path = "/api/v1/rooms?limit=200".to_owned();
         loop {
             let page = self.rest.get_at(&path, Some(&positions)).await?.success()?;
             for item in page.items()? {
                 let id = item.get("roomId").and_then(Value::as_str).context("no roomId")?;
+                let head = item.get("headSeq").and_then(Value::as_u64).context("no headSeq")?;
+                heads.insert(Name::from(id), head);
                 rooms.insert(Name::from(id));
             }
             let Ok(cursor) = page.text("nextCursor") else { break };
             path = format!("/api/v1/rooms?limit=200&cursor={cursor}");
         }
+        *self.heads.lock().unwrap_or_else(PoisonError::into_inner) = heads;
         self.session.lock().unwrap_or_else(PoisonError::into_inner).set_rooms(rooms);
         Ok(())
     }
@@ -283,6 +295,9 @@ impl Person {
                 let seq = done.number("seq").unwrap_or(0);
                 // Before it is on record, so that a read that must show it also asks for it.
                 self.note_written(position);
+                if matches!(reply, Reply::Sent { .. }) {
+                    self.stage.count_acknowledged();
+                }
                 recorder.ok(op, reply);
                 Outcome::Done { message, seq }
             }

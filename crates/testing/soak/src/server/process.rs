@@ -47,6 +47,7 @@ impl Process {
     /// Starts the binary in `directory` with these variables and no others of ours, and with no
     /// more than `files` open files if that is given; its output is appended to `log`.
     pub(super) fn start(
+        binary: &Path,
         argv: &[OsString],
         variables: &[(String, String)],
         files: Option<u64>,
@@ -54,12 +55,11 @@ impl Process {
         log: &Path,
     ) -> Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
-        let binary = super::binary()?;
         let mut command = match files {
-            None => command(&binary, variables),
+            None => command(binary, variables),
             Some(files) => {
                 let mut shell = command(Path::new("/bin/sh"), variables);
-                shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(&binary);
+                shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(binary);
                 shell
             }
         };
@@ -80,8 +80,29 @@ impl Process {
 
     /// Asks it to leave.
     pub(super) fn terminate(&self) -> Result<()> {
+        self.send(Signal::TERM)
+    }
+
+    /// Stops it in the middle of whatever it does (SIGSTOP), until [`Process::go_on`].
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.send(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn go_on(&self) -> Result<()> {
+        self.send(Signal::CONT)
+    }
+
+    fn send(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("no process id")?, Signal::TERM).context("sending SIGTERM")
+        let pid = pid.context("no process id")?;
+        kill_process(pid, signal).with_context(|| format!("sending {signal:?}"))
     }
 
     /// Files that it has open.
@@ -113,30 +134,9 @@ impl Drop for Process {
     }
 }
 
-/// What a command that ends by itself said.
-#[derive(Clone, Debug)]
-pub struct Said {
-    /// How it ended.
-    pub exit: Exit,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-/// Runs the binary to its end in `directory`.
-///
-/// # Errors
-/// There is no binary.
-pub fn run(arguments: &[&str], variables: &[(String, String)], directory: &Path) -> Result<Said> {
-    let mut command = command(&super::binary()?, variables);
-    let output = command.args(arguments).current_dir(directory).output()?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Said { exit: output.status.into(), out: text(output.stdout), err: text(output.stderr) })
-}
-
-/// Variables of whoever runs the tests must not become settings.
-fn command(binary: &Path, variables: &[(String, String)]) -> Command {
+/// A command with these variables and none of our own: what is set where a run is started must not
+/// become a setting of its servers.
+pub fn command(binary: &Path, variables: &[(String, String)]) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KLATCH_") {

@@ -4,5 +4,6 @@ mod act;
 mod faults;
 mod town;
 
+pub use act::Tally;
 pub use faults::{Faults, Kills};
-pub use town::{Plan, Town};
+pub use town::{Plan, Ran, Town};

@@ -1,13 +1,12 @@
 //! What all clients of a run share: where the server is, and where they write what they saw.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use klatch_checker::Recorder;
-
-use crate::stays::Stays;
+use klatch_checker::{Recorder, Stays};
 
 /// Surprises kept; the first ones matter.
 const SURPRISES_MAX: usize = 50;
@@ -21,8 +20,12 @@ pub struct Stage {
     pub stays: Stays,
     /// How reconnecting clients were answered.
     pub tiers: Tiers,
+    /// Where a history that breaks a promise is kept.
+    pub keep_in: PathBuf,
     recorder: Recorder,
     connections: AtomicU64,
+    acknowledged: AtomicU64,
+    frames: AtomicU64,
     surprises: Mutex<Vec<String>>,
 }
 
@@ -42,7 +45,7 @@ pub struct Tiers {
 }
 
 /// The counts at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TierCounts {
     /// Resumes answered by replay.
     pub replay: u64,
@@ -52,6 +55,16 @@ pub struct TierCounts {
     pub snapshot: u64,
     /// By a refusal of the positions.
     pub invalid: u64,
+}
+
+impl TierCounts {
+    /// These and others.
+    pub fn add(&mut self, other: Self) {
+        self.replay += other.replay;
+        self.delta += other.delta;
+        self.snapshot += other.snapshot;
+        self.invalid += other.invalid;
+    }
 }
 
 impl Tiers {
@@ -76,8 +89,11 @@ impl Stage {
             address,
             stays: Stays::default(),
             tiers: Tiers::default(),
+            keep_in: std::env::temp_dir(),
             recorder: Recorder::new(clock),
             connections: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
             surprises: Mutex::default(),
         }
     }
@@ -85,6 +101,21 @@ impl Stage {
     /// The history under way.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// Acknowledged sends and live events up to now.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.acknowledged.load(Ordering::Relaxed), self.frames.load(Ordering::Relaxed))
+    }
+
+    /// A send was acknowledged.
+    pub(super) fn count_acknowledged(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A live event came.
+    pub(super) fn count_frame(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A number for a connection.

@@ -24,11 +24,20 @@ pub(super) struct Places {
     pub(super) lobbies: Vec<Name>,
     /// The first person brings others in and puts them out.
     pub(super) guarded: Name,
+    /// Rooms of two, with the processes of both.
+    pub(super) direct: Vec<(Name, [u32; 2])>,
 }
 
 impl Places {
     pub(super) fn all(&self) -> impl Iterator<Item = &Name> {
-        self.steady.iter().chain(&self.lobbies).chain([&self.guarded])
+        let direct = self.direct.iter().map(|(room, _)| room);
+        self.steady.iter().chain(&self.lobbies).chain([&self.guarded]).chain(direct)
+    }
+
+    /// The rooms of two that a person is in.
+    pub(super) fn direct_of(&self, process: u32) -> impl Iterator<Item = &Name> {
+        let of = move |pair: &&(Name, [u32; 2])| pair.1.contains(&process);
+        self.direct.iter().filter(of).map(|(room, _)| room)
     }
 }
 
@@ -155,6 +164,12 @@ impl Actor {
         let rooms = if self.dice.chance(70) { &places.steady } else { &places.lobbies };
         if self.dice.chance(6) {
             return Some(places.guarded.clone());
+        }
+        if self.dice.chance(15) {
+            let own: Vec<&Name> = places.direct_of(self.person.process()).collect();
+            if let Some(room) = self.dice.choose(&own) {
+                return Some((*room).clone());
+            }
         }
         self.dice.choose(rooms).cloned()
     }

@@ -312,6 +312,7 @@ impl Reader {
                 .surprise(format!("positions go back on connection {connection} at {what:?}"));
         }
         self.own.see(&room, seq);
+        self.stage.count_frame();
         let (recorder, session) = (self.stage.recorder(), self.who.process);
         self.stage.stays.got(&room, &self.who.user, seq);
         let own_move = member.as_ref().filter(|(user, _)| *user == self.who.user);
@@ -332,8 +333,10 @@ impl Reader {
         }
     }
 
-    fn share(&self) {
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.own.clone();
+    fn share(&mut self) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        self.own.catch_up_with(&shared);
+        shared.clone_from(&self.own);
     }
 }
 

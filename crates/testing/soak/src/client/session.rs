@@ -41,6 +41,8 @@ pub struct Session {
     seen: BTreeMap<Name, u64>,
     rooms: BTreeSet<Name>,
     is_behind: bool,
+    /// How often the rooms were fetched.
+    lists: u64,
 }
 
 impl Session {
@@ -87,6 +89,15 @@ impl Session {
     pub(super) fn set_rooms(&mut self, rooms: BTreeSet<Name>) {
         self.rooms = rooms;
         self.is_behind = false;
+        self.lists += 1;
+    }
+
+    /// Takes the rooms from another copy in which they were fetched since.
+    pub(super) fn catch_up_with(&mut self, other: &Self) {
+        if other.lists > self.lists {
+            self.rooms.clone_from(&other.rooms);
+            (self.is_behind, self.lists) = (other.is_behind, other.lists);
+        }
     }
 
     /// Something was missed: the rooms must be fetched.

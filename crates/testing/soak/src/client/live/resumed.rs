@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result};
-use klatch_checker::{Name, What};
+use klatch_checker::{Name, Stays, What};
 use serde_json::Value;
 
 use super::{Reader, text};
@@ -110,8 +110,7 @@ impl Reader {
             self.stage.stays.got(&event.room, &self.who.user, event.seq);
             if let Some((user, is_in)) = &event.member {
                 let stays = &self.stage.stays;
-                let tell =
-                    if *is_in { crate::stays::Stays::came } else { crate::stays::Stays::went };
+                let tell = if *is_in { Stays::came } else { Stays::went };
                 tell(stays, &event.room, user, event.seq);
                 if *user == self.who.user {
                     broken.insert(event.room.clone());

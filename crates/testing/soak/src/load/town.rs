@@ -1,5 +1,6 @@
 //! The rooms and the people of a run.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,12 @@ pub struct Plan {
     pub pause_ms: u64,
     /// Seed of all choices.
     pub seed: u64,
+    /// Tells the names of this town from those of others on the same server.
+    pub chapter: u32,
 }
 
 /// What came out.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Ran {
     /// What was judged, and found good.
     pub clean: Clean,
@@ -42,8 +45,12 @@ pub struct Ran {
     pub tally: Tally,
     /// How resumes were answered.
     pub tiers: TierCounts,
-    /// Kills, if any.
+    /// What was done to the server.
     pub kills: Kills,
+    /// Somebody who can read every room but those of two.
+    pub reader: Person,
+    /// The rooms that they can read.
+    pub rooms: Vec<Name>,
 }
 
 /// The rooms and the people of a run.
@@ -62,10 +69,20 @@ impl Town {
     /// # Errors
     /// The server refused something.
     pub async fn found(server: &Server, plan: Plan) -> Result<Self> {
-        let stage = Arc::new(Stage::new(server.address()));
+        Self::found_keeping(server, plan, std::env::temp_dir()).await
+    }
+
+    /// As [`Town::found`], with a place for the history of a run that breaks a promise.
+    ///
+    /// # Errors
+    /// The server refused something.
+    pub async fn found_keeping(server: &Server, plan: Plan, keep_in: PathBuf) -> Result<Self> {
+        let mut stage = Stage::new(server.address());
+        stage.keep_in = keep_in;
+        let stage = Arc::new(stage);
         let mut people = Vec::new();
         for process in 0..plan.people {
-            let name = format!("person-{process}");
+            let name = format!("person-{}-{process}", plan.chapter);
             people.push(Person::arrive(&stage, process, &name).await.context(name)?);
         }
         let everyone: Vec<&Name> = people.iter().map(Person::user).collect();
@@ -75,7 +92,8 @@ impl Town {
             // One of them holds everybody from its making, the others fill up in steps.
             let named = if number == 0 { everyone.as_slice() } else { &[] };
             let kind = if number % 2 == 0 { "group" } else { "channel" };
-            let room = make_room(&stage, first, kind, &format!("steady-{number}"), named).await?;
+            let name = format!("steady-{}-{number}", plan.chapter);
+            let room = make_room(&stage, first, kind, &name, named).await?;
             for user in everyone.iter().skip(1).filter(|_| number > 0) {
                 let brought = first.bring_or_remove(&room, user, true).await;
                 ensure!(matches!(brought, crate::client::Outcome::Done { .. }), "{brought:?}");
@@ -83,26 +101,41 @@ impl Town {
             steady.push(room);
         }
         for number in 0..plan.lobbies {
-            lobbies.push(make_room(&stage, first, "lobby", &format!("lobby-{number}"), &[]).await?);
+            let name = format!("lobby-{}-{number}", plan.chapter);
+            lobbies.push(make_room(&stage, first, "lobby", &name, &[]).await?);
         }
-        let guarded = make_room(&stage, first, "channel", "guarded", &[]).await?;
-        let places = Arc::new(Places { steady, lobbies, guarded });
+        let name = format!("guarded-{}", plan.chapter);
+        let guarded = make_room(&stage, first, "channel", &name, &[]).await?;
+        let direct = make_pairs(&stage, &people).await?;
+        let places = Arc::new(Places { steady, lobbies, guarded, direct });
         let mut town = Self { plan, stage, people, places };
         town.connect().await?;
         Ok(town)
     }
 
+    /// What its people share.
+    pub fn stage(&self) -> &Arc<Stage> {
+        &self.stage
+    }
+
     async fn connect(&mut self) -> Result<()> {
         let first = self.people.first().context("nobody")?;
+        let direct = |room: &Name| self.places.direct.iter().find(|(own, _)| own == room);
         let mut heads = Vec::new();
         for room in self.places.all() {
             let path = format!("/api/v1/rooms/{room}");
-            let answer = first.rest().get_at(&path, first.wrote().as_deref()).await?;
+            let own = direct(room).and_then(|(_, pair)| self.people.get(pair[0] as usize));
+            let answer =
+                own.unwrap_or(first).rest().get_at(&path, first.wrote().as_deref()).await?;
             heads.push((room.clone(), answer.success()?.number("headSeq")?));
         }
         try_join_all(self.people.iter_mut().map(|person| person.connect(Back::Fresh))).await?;
         for (number, person) in self.people.iter().enumerate() {
-            let is_in = |room: &Name| number == 0 || self.places.steady.contains(room);
+            let places = &self.places;
+            let is_in = |room: &Name| match places.direct.iter().find(|(own, _)| own == room) {
+                Some((_, pair)) => pair.contains(&person.process()),
+                None => number == 0 || places.steady.contains(room),
+            };
             for (room, head) in heads.iter().filter(|(room, _)| is_in(room)) {
                 person.watch(room, *head);
             }
@@ -133,6 +166,9 @@ impl Town {
                 Kills::default()
             }
             Faults::Kills(count) => Kills::happen(server, count, dice.part(0)).await?,
+            Faults::Soak { time, kill_every } => {
+                Kills::soak(server, (time, kill_every), dice.part(0)).await?
+            }
         };
         stop.send_replace(true);
         let (mut people, mut tally) = (Vec::new(), Tally::default());
@@ -145,7 +181,11 @@ impl Town {
         let ends = ends(&places, people.len());
         let clean = judge(&stage, &people, &ends).await?;
         tally.judged_in = begun.elapsed();
-        Ok(Ran { clean, tally, tiers: stage.tiers.counts(), kills })
+        let rooms = places.steady.iter().chain(&places.lobbies).chain([&places.guarded]);
+        let rooms = rooms.cloned().collect();
+        people.truncate(1);
+        let reader = people.pop().context("nobody")?;
+        Ok(Ran { clean, tally, tiers: stage.tiers.counts(), kills, reader, rooms })
     }
 }
 
@@ -156,7 +196,23 @@ fn ends(places: &Places, people: usize) -> Vec<RoomEnd> {
         let readers = vec![0, 1 + number % (people - 1)];
         RoomEnd { room: room.clone(), readers }
     });
-    open.chain([RoomEnd { room: places.guarded.clone(), readers: vec![0] }]).collect()
+    let direct = places.direct.iter().map(|(room, pair)| {
+        let readers = pair.iter().map(|process| *process as usize).collect();
+        RoomEnd { room: room.clone(), readers }
+    });
+    let guarded = RoomEnd { room: places.guarded.clone(), readers: vec![0] };
+    open.chain(direct).chain([guarded]).collect()
+}
+
+/// A room of two for every second person and the one after them.
+async fn make_pairs(stage: &Stage, people: &[Person]) -> Result<Vec<(Name, [u32; 2])>> {
+    let mut direct = Vec::new();
+    for pair in people.chunks_exact(2) {
+        let [one, other] = pair else { continue };
+        let room = make_room(stage, one, "direct", "", &[other.user()]).await?;
+        direct.push((room, [one.process(), other.process()]));
+    }
+    Ok(direct)
 }
 
 async fn make_room(
@@ -171,6 +227,7 @@ async fn make_room(
     let mut body = json!({"type": kind, "name": name, "memberIds": ids});
     if let Some(fields) = body.as_object_mut() {
         match kind {
+            "direct" => fields.remove("name"),
             "lobby" => fields.insert("type".to_owned(), "channel".into()),
             "channel" => fields.insert("visibility".to_owned(), "private".into()),
             _ => None::<Value>,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use klatch_checker::Name;
+use crate::history::Name;
 
 /// Who was in which room from when to when, and what they got.
 #[derive(Debug, Default)]
