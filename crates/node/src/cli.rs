@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, config, import, serve, soak, upkeep};
+use crate::{bench, config, doctor, import, serve, soak, upkeep};
 
 /// Klatch: a chat server that never loses a message.
 ///
@@ -46,6 +46,9 @@ enum Command {
     /// The bare epoll writer that `bench` compares with.
     #[command(hide = true)]
     BenchBaseline,
+    /// Look at what a server needs on this machine and on the way to it, and say how to mend what
+    /// is wrong.
+    Doctor(doctor::DoctorArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -90,6 +93,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(args),
         Command::Soak(args) => soak::run(&args),
         Command::BenchBaseline => bench::baseline(),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(ConfigCommand::Check(args)) => config::check(&args),
     }
 }

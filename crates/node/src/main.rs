@@ -5,6 +5,8 @@ mod bench;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
+mod durability;
 mod host;
 mod import;
 mod metrics;

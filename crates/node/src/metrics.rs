@@ -9,6 +9,7 @@ use klatch_fanout::FanOutStats;
 use klatch_memory::bus::MemoryBus;
 use klatch_pump::Progress;
 
+use crate::durability::Durability;
 use crate::wiring::{Adapters, Process, Roles};
 
 /// Where the counts come from.
@@ -21,6 +22,7 @@ pub(crate) struct Sources {
     messages: Arc<MessageStore>,
     metadata: Arc<MetadataStore>,
     instance: String,
+    durability: Durability,
 }
 
 /// A page of metrics under construction.
@@ -58,6 +60,7 @@ impl Sources {
             messages: adapters.messages.clone(),
             metadata: adapters.metadata.clone(),
             instance: process.instance.to_string(),
+            durability: Durability::of(&process.config.server.data_dir),
         }
     }
 
@@ -66,9 +69,10 @@ impl Sources {
         let mut page = Page::default();
         page.about("klatch_info", "gauge", "Version and instance; durability of acknowledgements.");
         let version = env!("CARGO_PKG_VERSION");
-        let instance = &self.instance;
-        let labels =
-            format!("{{version=\"{version}\",instance=\"{instance}\",durability=\"fsync\"}}");
+        let (instance, durability) = (&self.instance, self.durability.word());
+        let labels = format!(
+            "{{version=\"{version}\",instance=\"{instance}\",durability=\"{durability}\"}}"
+        );
         page.value("klatch_info", &labels, 1);
         self.log(&mut page);
         Self::parts(&mut page);

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &SoakArgs) -> anyhow::Result<()> {
 }
 
 /// A time like `90s`, `10m`, `2h` or `500ms`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let wrong = || format!("`{text}` is no time: write 90s, 10m or 2h");

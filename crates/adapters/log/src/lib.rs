@@ -21,6 +21,7 @@ mod consumer;
 pub mod disk;
 mod epoch;
 mod error;
+mod glance;
 mod heads;
 mod index;
 mod port;
@@ -63,6 +64,7 @@ use threads::Threads;
 
 pub use config::LogConfig;
 pub use epoch::bump_epoch;
+pub use glance::{Glance, glance};
 pub use stats::{LogStats, SYNC_BUCKETS_US};
 
 /// Reads one batch, header first, as a segment holds it; `None` when it is damaged. For tools and

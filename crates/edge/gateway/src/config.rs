@@ -9,6 +9,9 @@ use std::time::Duration;
 pub struct Config {
     /// Version of the software, for `GET /api/v1/meta`.
     pub version: String,
+    /// What an acknowledgement is worth, in one word: `fsync`, or `volatile` when a loss of power
+    /// takes what was acknowledged with it.
+    pub durability: &'static str,
     /// Whether browsers may send the cookies over TLS only. Set it unless the server is reached
     /// by plain HTTP.
     pub secure_cookies: bool,
@@ -27,6 +30,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            durability: "fsync",
             secure_cookies: false,
             session_life: Duration::from_hours(30 * 24),
             allowed_origins: Vec::new(),

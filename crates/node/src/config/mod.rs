@@ -11,6 +11,8 @@ use figment::providers::{Env, Format as _, Serialized, Toml};
 use crate::cli::{ConfigArgs, ServeArgs};
 
 pub(crate) use error::ConfigError;
+#[cfg(test)]
+pub(crate) use sections::TlsFiles;
 pub(crate) use sections::{Config, LogFormat};
 
 /// The file read when none is named.

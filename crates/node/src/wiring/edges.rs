@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Adapters, Process, Roles, roles};
 use crate::config::{Config, ConfigError};
+use crate::durability::Durability;
 use crate::metrics::Sources;
 
 /// How far a read model may be behind before the server says that it is not ready.
@@ -41,6 +42,7 @@ pub(super) fn router(
     let server = &process.config.server;
     let public_https = server.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     let config = klatch_gateway::Config {
+        durability: Durability::of(&server.data_dir).word(),
         secure_cookies: public_https || server.tls.is_some(),
         session_life: roles::session_life(&process.config),
         allowed_origins: server.allowed_origins.clone(),

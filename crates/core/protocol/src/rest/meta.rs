@@ -17,6 +17,9 @@ pub struct Meta {
     pub version: String,
     /// See [`FEATURE_LEVEL`].
     pub feature_level: u32,
+    /// What an acknowledgement is worth: `fsync` (it was synced to the disk before), or `volatile`
+    /// (a loss of power takes it with it).
+    pub durability: &'static str,
     /// Limits.
     pub limits: MetaLimits,
 }
@@ -57,12 +60,13 @@ pub const MESSAGE_BODY_BYTES_MAX: usize = 256 * 1024;
 pub const IMPORT_LINE_BYTES_MAX: usize = 256 * 1024;
 
 impl Meta {
-    /// The answer of a server of this version.
-    pub fn of(version: &str) -> Self {
+    /// The answer of a server of this version, whose acknowledgements are worth this.
+    pub fn of(version: &str, durability: &'static str) -> Self {
         Self {
             name: "klatch",
             version: version.to_owned(),
             feature_level: FEATURE_LEVEL,
+            durability,
             limits: MetaLimits {
                 content_chars: limits::CONTENT_CHARS_MAX,
                 metadata_bytes: limits::METADATA_BYTES_MAX,

@@ -30,11 +30,14 @@ pub(crate) struct Health {
 
 /// Whether the process can serve.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Ready {
+pub(crate) struct ReadyAnswer {
     /// Whether all is well.
     ready: bool,
     /// Each thing looked at: `ok`, or what is wrong with it.
     checks: BTreeMap<String, String>,
+    /// What an acknowledgement is worth: `fsync`, or `volatile` when a loss of power takes what
+    /// was acknowledged with it.
+    durability: &'static str,
 }
 
 /// Whether the process lives
@@ -50,8 +53,8 @@ pub(crate) async fn healthz() -> Result<Response, Fault> {
 #[utoipa::path(
     get, path = "/readyz", tag = "server",
     responses(
-        (status = 200, description = "It can", body = Ready),
-        (status = 503, description = "It cannot, and why", body = Ready),
+        (status = 200, description = "It can", body = ReadyAnswer),
+        (status = 503, description = "It cannot, and why", body = ReadyAnswer),
     )
 )]
 pub(crate) async fn readyz(State(edge): State<Shared>) -> Result<Response, Fault> {
@@ -61,7 +64,7 @@ pub(crate) async fn readyz(State(edge): State<Shared>) -> Result<Response, Fault
     let checks =
         checks.map(|(name, wrong)| (name, wrong.unwrap_or_else(|| "ok".to_owned()))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    reply::json(status, &Ready { ready, checks })
+    reply::json(status, &ReadyAnswer { ready, checks, durability: edge.config.durability })
 }
 
 /// Metrics in Prometheus' text format

@@ -21,5 +21,5 @@ pub(crate) fn routes() -> Router<Shared> {
     responses((status = 200, description = "The server in a few words", body = Meta))
 )]
 pub(crate) async fn meta(State(edge): State<Shared>) -> Result<Response, Fault> {
-    reply::json(StatusCode::OK, &Meta::of(&edge.config.version))
+    reply::json(StatusCode::OK, &Meta::of(&edge.config.version, edge.config.durability))
 }

@@ -149,7 +149,10 @@ async fn health_and_metrics_answer_without_a_token() {
     let get = |path: &str| Call::new(world.address, "GET", path);
     assert_eq!(get("/healthz").send().await.ok(200), json!({"status": "ok"}));
     let ready = get("/readyz").send().await.ok(200);
-    assert_eq!(ready, json!({"ready": true, "checks": {"log": "ok", "store": "ok"}}));
+    assert_eq!(
+        ready,
+        json!({"ready": true, "checks": {"log": "ok", "store": "ok"}, "durability": "fsync"})
+    );
     let metrics = get("/metrics").send().await;
     assert_eq!(metrics.body, "klatch_up 1\n");
     let setup = Setup { not_ready: Some("2,000 events behind".to_owned()), ..Setup::default() };
@@ -158,8 +161,8 @@ async fn health_and_metrics_answer_without_a_token() {
     assert_eq!(ready["checks"]["store"], "2,000 events behind");
     let meta = world.call("GET", "meta").send().await.ok(200);
     assert_eq!(
-        (&meta["name"], &meta["limits"]["contentChars"]),
-        (&json!("klatch"), &json!(40_000))
+        (&meta["name"], &meta["durability"], &meta["limits"]["contentChars"]),
+        (&json!("klatch"), &json!("fsync"), &json!(40_000))
     );
 }
 

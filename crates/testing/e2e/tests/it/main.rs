@@ -3,6 +3,7 @@
 
 mod bench;
 mod conversation;
+mod doctor;
 mod door;
 mod frames;
 mod hostile;
