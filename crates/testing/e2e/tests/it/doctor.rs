@@ -82,19 +82,21 @@ async fn head(client: &mut TcpStream) -> String {
 
 /// The words of the doctor with these arguments, as people and as programs read them.
 async fn doctor(here: &Path, arguments: &[&str]) -> (Said, Value) {
-    let mut arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
-    arguments.insert(0, "doctor".to_owned());
-    let here = here.to_owned();
-    // The proxies run on this thread.
-    let both = tokio::task::spawn_blocking(move || {
-        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let said = run(&words, &[], &here).unwrap();
-        let json = run(&[words.as_slice(), &["--json"]].concat(), &[], &here).unwrap();
-        assert_eq!(said.exit, json.exit, "{said:?} {json:?}");
-        let report = serde_json::from_str(&json.out).unwrap();
-        (said, report)
-    });
-    both.await.unwrap()
+    let ask = |json: &'static [&'static str]| {
+        let words = ["doctor"].iter().chain(arguments).chain(json);
+        let words: Vec<String> = words.map(|&word| word.to_owned()).collect();
+        let here = here.to_owned();
+        // The proxies run on this thread.
+        tokio::task::spawn_blocking(move || {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            run(&words, &[], &here).unwrap()
+        })
+    };
+    let (said, json) = tokio::join!(ask(&[]), ask(&["--json"]));
+    let (said, json) = (said.unwrap(), json.unwrap());
+    assert_eq!(said.exit, json.exit, "{said:?} {json:?}");
+    let report = serde_json::from_str(&json.out).unwrap();
+    (said, report)
 }
 
 fn level<'a>(report: &'a Value, check: &str) -> &'a str {
