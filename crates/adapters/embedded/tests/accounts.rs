@@ -25,6 +25,14 @@ mod conformance {
         let dir = super::directory();
         (super::open(&dir), dir)
     });
+    klatch_conformance::invitation_store_tests!({
+        let dir = super::directory();
+        (super::open(&dir), dir)
+    });
+    klatch_conformance::api_token_store_tests!({
+        let dir = super::directory();
+        (super::open(&dir), dir)
+    });
 }
 
 #[test]

@@ -1,14 +1,21 @@
 //! Accounts, sessions and claims as maps: the oracle other adapters are compared with.
 
+mod api_tokens;
+mod invitations;
+
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use async_trait::async_trait;
 use klatch_domain::user::ServerRole;
-use klatch_domain::{SessionId, Timestamp, UserId};
+use klatch_domain::{ApiTokenId, InvitationId, SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::accounts::{
-    Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Session, SessionStore,
+    Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Reset, Session,
+    SessionStore,
 };
+use klatch_ports::api_tokens::ApiToken;
+use klatch_ports::invitations::Invitation;
 use parking_lot::Mutex;
 
 /// All accounts, sessions and claims, in memory. Gone with the process.
@@ -22,6 +29,16 @@ struct Rows {
     claims: HashMap<(ClaimKind, String), Held>,
     accounts: BTreeMap<UserId, Account>,
     sessions: BTreeMap<SessionId, Session>,
+    resets: HashMap<UserId, Reset>,
+    invitations: BTreeMap<InvitationId, Invitation>,
+    /// Whether each use is finished.
+    uses: HashMap<(InvitationId, UserId), bool>,
+    tokens: BTreeMap<ApiTokenId, ApiToken>,
+}
+
+/// Whether the account can run the server.
+fn runs(account: &Account) -> bool {
+    account.role == ServerRole::Admin && !account.banned
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +114,29 @@ impl AccountStore for Accounts {
         Ok(())
     }
 
+    async fn replace(&self, account: &Account, expected: &Account) -> PortResult<Replaced> {
+        let mut rows = self.rows.lock();
+        if rows.accounts.get(&account.user) != Some(expected) {
+            return Ok(Replaced::Changed);
+        }
+        let others = || rows.accounts.values().filter(|other| other.user != account.user);
+        if runs(expected) && !runs(account) && !others().any(runs) {
+            return Ok(Replaced::LastAdmin);
+        }
+        rows.accounts.insert(account.user, account.clone());
+        Ok(Replaced::Done)
+    }
+
+    async fn mark_announced(&self, users: &[UserId]) -> PortResult<()> {
+        let mut rows = self.rows.lock();
+        for user in users {
+            if let Some(account) = rows.accounts.get_mut(user) {
+                account.announced = true;
+            }
+        }
+        Ok(())
+    }
+
     async fn get(&self, user: UserId) -> PortResult<Option<Account>> {
         Ok(self.rows.lock().accounts.get(&user).cloned())
     }
@@ -107,7 +147,14 @@ impl AccountStore for Accounts {
     }
 
     async fn has_admin(&self) -> PortResult<bool> {
-        Ok(self.rows.lock().accounts.values().any(|account| account.role == ServerRole::Admin))
+        Ok(self.rows.lock().accounts.values().any(runs))
+    }
+
+    async fn page(&self, after: Option<UserId>, limit: usize) -> PortResult<Vec<Account>> {
+        let rows = self.rows.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let accounts = rows.accounts.range((from, Bound::Unbounded));
+        Ok(accounts.map(|(_, account)| account.clone()).take(limit).collect())
     }
 }
 

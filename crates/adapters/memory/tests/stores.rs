@@ -17,6 +17,8 @@ mod accounts {
     use klatch_memory::accounts::Accounts;
 
     klatch_conformance::account_store_tests!((Accounts::new(), ()));
+    klatch_conformance::invitation_store_tests!((Accounts::new(), ()));
+    klatch_conformance::api_token_store_tests!((Accounts::new(), ()));
 }
 
 mod keys {

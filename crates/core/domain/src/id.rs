@@ -74,6 +74,10 @@ ids! {
     InstanceId
     /// A WebSocket or Socket.IO connection.
     ConnectionId
+    /// An invitation to the server or to one of its rooms.
+    InvitationId
+    /// A program's token.
+    ApiTokenId
 }
 
 macro_rules! fresh {
@@ -92,7 +96,7 @@ macro_rules! fresh {
     )*};
 }
 
-fresh! { UserId RoomId SessionId InstanceId ConnectionId }
+fresh! { UserId RoomId SessionId InstanceId ConnectionId InvitationId ApiTokenId }
 
 const SEQ_BITS: u32 = 40;
 /// The highest seq a room can reach: 2^40 − 1.

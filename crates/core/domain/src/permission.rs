@@ -1,4 +1,4 @@
-//! Who may do what in which room: one table, used by every role.
+//! Who may do what, in which room and on the server: one table, used by every role.
 
 use crate::id::UserId;
 use crate::member::{MemberRole, Membership};
@@ -42,6 +42,8 @@ pub enum Action {
     Leave,
     /// Bring others in as plain members.
     Invite,
+    /// Make a link that brings others in, see those there are, and take them back.
+    InviteByLink,
     /// Take out a member of this role.
     Remove(MemberRole),
     /// Change a member from the first role to the second.
@@ -82,6 +84,48 @@ pub fn check(
     }
 }
 
+/// Everything that can be done on the server, outside of any room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerAction {
+    /// Make a room.
+    CreateRoom,
+    /// Find people one shares no room with.
+    BrowsePeople,
+    /// Make invitations to a room one runs.
+    InviteToRoom,
+    /// Make invitations to the server, see all invitations and take them back.
+    InviteToServer,
+    /// See accounts; change roles, lock people out, print links that set a new password.
+    ManageAccounts,
+    /// Make bots, and tokens for others.
+    ManageBots,
+    /// Bring in rooms and messages with their own authors and times.
+    Import,
+    /// Read what administrators did.
+    ReadAudit,
+    /// Change the keys that sign tokens.
+    RotateKeys,
+}
+
+/// Decides what needs no room.
+///
+/// # Errors
+/// [`Rejection::AdminOnly`], or [`Rejection::Forbidden`] to guests.
+pub fn check_server(actor: Actor, action: ServerAction) -> Result<(), Rejection> {
+    let (least, refusal) = match action {
+        ServerAction::CreateRoom | ServerAction::BrowsePeople | ServerAction::InviteToRoom => {
+            (ServerRole::Member, Rejection::Forbidden)
+        }
+        ServerAction::InviteToServer
+        | ServerAction::ManageAccounts
+        | ServerAction::ManageBots
+        | ServerAction::Import
+        | ServerAction::ReadAudit
+        | ServerAction::RotateKeys => (ServerRole::Admin, Rejection::AdminOnly),
+    };
+    if actor.role >= least { Ok(()) } else { Err(refusal) }
+}
+
 fn allowed_in_archive(action: Action) -> bool {
     matches!(
         action,
@@ -95,6 +139,7 @@ fn changes_membership(action: Action) -> bool {
         Action::Join
             | Action::Leave
             | Action::Invite
+            | Action::InviteByLink
             | Action::Remove(_)
             | Action::ChangeRole(..)
             | Action::DeleteRoom
@@ -115,7 +160,7 @@ fn member_may(kind: RoomType, role: MemberRole, action: Action) -> bool {
         | Action::Leave
         | Action::Invite => true,
         Action::Update => kind != RoomType::Channel || at_least(MemberRole::Admin),
-        Action::DeleteAny | Action::Archive => at_least(MemberRole::Admin),
+        Action::DeleteAny | Action::Archive | Action::InviteByLink => at_least(MemberRole::Admin),
         Action::DeleteRoom => at_least(MemberRole::Owner),
         Action::Remove(target) => {
             at_least(MemberRole::Admin) && role > target || at_least(MemberRole::Owner)
@@ -161,7 +206,7 @@ mod tests {
     }
 
     const PERSON: Actor = Actor { user: UserId::from_bits(2), role: ServerRole::Member };
-    const ACTIONS: [Action; 13] = [
+    const ACTIONS: [Action; 14] = [
         Action::Read,
         Action::Receive,
         Action::Send,
@@ -173,6 +218,7 @@ mod tests {
         Action::DeleteRoom,
         Action::Leave,
         Action::Invite,
+        Action::InviteByLink,
         Action::Remove(MemberRole::Member),
         Action::ChangeRole(MemberRole::Member, MemberRole::Admin),
     ];
@@ -241,6 +287,31 @@ mod tests {
         ] {
             let answer = check(PERSON, &channel, Some(&admin), action);
             assert_eq!(answer, Err(Rejection::Forbidden), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn the_server_is_run_by_administrators_and_guests_only_go_where_they_are_brought() {
+        let may = |role, action| check_server(Actor { role, ..PERSON }, action);
+        for action in
+            [ServerAction::CreateRoom, ServerAction::BrowsePeople, ServerAction::InviteToRoom]
+        {
+            assert_eq!(may(ServerRole::Guest, action), Err(Rejection::Forbidden), "{action:?}");
+            assert_eq!(may(ServerRole::Member, action), Ok(()), "{action:?}");
+            assert_eq!(may(ServerRole::Admin, action), Ok(()), "{action:?}");
+        }
+        for action in [
+            ServerAction::InviteToServer,
+            ServerAction::ManageAccounts,
+            ServerAction::ManageBots,
+            ServerAction::Import,
+            ServerAction::ReadAudit,
+            ServerAction::RotateKeys,
+        ] {
+            for role in [ServerRole::Guest, ServerRole::Member] {
+                assert_eq!(may(role, action), Err(Rejection::AdminOnly), "{action:?}");
+            }
+            assert_eq!(may(ServerRole::Admin, action), Ok(()), "{action:?}");
         }
     }
 

@@ -57,4 +57,31 @@ pub enum Rejection {
     /// This kind of room does not allow it.
     #[error("this kind of room does not allow it")]
     WrongRoomType,
+    /// The server would be left without an administrator who can sign in.
+    #[error("the last administrator must stay: make another one first")]
+    LastAdmin,
+    /// Nobody does this to themselves.
+    #[error("you cannot do this to your own account")]
+    NotYourself,
+    /// No such invitation.
+    #[error("there is no such invitation")]
+    InvitationNotFound,
+    /// The text is not the token of an invitation, or of one whose maker may no longer invite.
+    #[error("the invitation is not valid")]
+    InvitationInvalid,
+    /// The invitation has ended.
+    #[error("the invitation has expired")]
+    InvitationExpired,
+    /// The invitation was used as often as it may be, or by the asker before.
+    #[error("the invitation is used up")]
+    InvitationUsedUp,
+    /// The invitation was taken back.
+    #[error("the invitation was taken back")]
+    InvitationRevoked,
+    /// No such API token.
+    #[error("there is no such token")]
+    TokenNotFound,
+    /// The user holds as many of these as one may.
+    #[error("there are too many of these already")]
+    TooMany,
 }

@@ -91,11 +91,30 @@ pub struct Account {
     pub announced: bool,
 }
 
+/// How a change of an account ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is stored.
+    Done,
+    /// The account is not as expected, or not there: read it again and decide anew.
+    Changed,
+    /// Nobody could run the server any more: nothing was changed.
+    LastAdmin,
+}
+
 /// Accounts.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Stores new or changed accounts, one sync for all.
+    /// Stores new accounts, one sync for all. What is there is changed by
+    /// [`AccountStore::replace`], so that two changes at once cannot undo each other.
     async fn put(&self, accounts: &[Account]) -> PortResult<()>;
+
+    /// Stores `account` if the account of that user still is as `expected`. Refuses what would
+    /// take away the last administrator who is not locked out; decided in one step.
+    async fn replace(&self, account: &Account, expected: &Account) -> PortResult<Replaced>;
+
+    /// Notes that the first events of these users are on the log; nothing else changes.
+    async fn mark_announced(&self, users: &[UserId]) -> PortResult<()>;
 
     /// The account of `user`.
     async fn get(&self, user: UserId) -> PortResult<Option<Account>>;
@@ -103,7 +122,10 @@ pub trait AccountStore: Send + Sync {
     /// Up to `limit` accounts whose first event is not known to be on the log.
     async fn unannounced(&self, limit: usize) -> PortResult<Vec<Account>>;
 
-    /// Whether any administrator exists.
+    /// Accounts after `after` by id, up to `limit`.
+    async fn page(&self, after: Option<UserId>, limit: usize) -> PortResult<Vec<Account>>;
+
+    /// Whether any administrator exists who is not locked out.
     async fn has_admin(&self) -> PortResult<bool>;
 }
 
@@ -146,4 +168,28 @@ pub trait SessionStore: Send + Sync {
 
     /// Ends a session. Whether it was there.
     async fn revoke(&self, id: SessionId) -> PortResult<bool>;
+}
+
+/// A wish to set a new password, which its one-time token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// SHA-256 of the token; the token itself is kept nowhere.
+    pub hash: [u8; 32],
+    /// Whose password.
+    pub user: UserId,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// Resets of passwords, at most one of each user.
+#[async_trait]
+pub trait ResetStore: Send + Sync {
+    /// Stores a reset. An earlier one of the same user is gone.
+    async fn put_reset(&self, reset: &Reset) -> PortResult<()>;
+
+    /// The reset whose token has this hash, also when it has ended.
+    async fn reset(&self, hash: [u8; 32]) -> PortResult<Option<Reset>>;
+
+    /// Takes the reset out; of those who do so at once one gets it.
+    async fn take_reset(&self, hash: [u8; 32]) -> PortResult<Option<Reset>>;
 }

@@ -5,12 +5,15 @@
 pub mod accounts;
 pub mod activity;
 pub mod api;
+pub mod api_tokens;
 pub mod bus;
 pub mod error;
+pub mod invitations;
 pub mod key_index;
 pub mod keys;
 pub mod kv;
 pub mod log;
+pub mod mail;
 pub mod messages;
 pub mod metadata;
 pub mod position;

@@ -3,15 +3,12 @@
 //! A record's body is one protobuf message of the SYSTEM stream. Fields and forms may be added,
 //! never altered.
 
-use bytes::Bytes;
 use klatch_domain::limits;
 use klatch_ports::log::{Key, Kind, NewRecord};
 use klatch_ports::{Epoch, Offset, Partition, Position, StreamId};
-use prost::Message as _;
 
 use crate::event::DecodeError;
-
-const VERSION: u32 = 1;
+use crate::system::{self, SystemBody};
 
 /// A record that a consumer gave up. The record itself stays where it was in the log; its body is
 /// not repeated here, so that nothing has to be erased in two places.
@@ -48,8 +45,7 @@ pub fn encode(letter: &DeadLetter) -> NewRecord {
         reason: reason.chars().take(limits::DEAD_LETTER_REASON_CHARS_MAX).collect(),
         attempts: *attempts,
     };
-    let system = SystemV1 { version: VERSION, body: Some(SystemBody::DeadLetter(wire)) };
-    NewRecord { kind: Kind::System, body: Bytes::from(system.encode_to_vec()) }
+    system::encode(SystemBody::DeadLetter(wire))
 }
 
 /// The dead letter in a record's body; `None` when the record is another one of the SYSTEM stream.
@@ -57,12 +53,7 @@ pub fn encode(letter: &DeadLetter) -> NewRecord {
 /// # Errors
 /// [`DecodeError`].
 pub fn decode(body: &[u8]) -> Result<Option<DeadLetter>, DecodeError> {
-    let system =
-        SystemV1::decode(body).map_err(|error| DecodeError::Malformed(error.to_string()))?;
-    if system.version != VERSION {
-        return Err(DecodeError::Newer(system.version));
-    }
-    let Some(SystemBody::DeadLetter(wire)) = system.body else { return Ok(None) };
+    let Some(SystemBody::DeadLetter(wire)) = system::decode(body)? else { return Ok(None) };
     read(wire).map(Some)
 }
 
@@ -90,21 +81,7 @@ fn read(wire: DeadLetterV1) -> Result<DeadLetter, DecodeError> {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct SystemV1 {
-    #[prost(uint32, tag = "1")]
-    version: u32,
-    #[prost(oneof = "SystemBody", tags = "10")]
-    body: Option<SystemBody>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum SystemBody {
-    #[prost(message, tag = "10")]
-    DeadLetter(DeadLetterV1),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct DeadLetterV1 {
+pub(crate) struct DeadLetterV1 {
     #[prost(string, tag = "1")]
     consumer: String,
     #[prost(string, tag = "2")]

@@ -3,6 +3,7 @@
 //! Must not contain: decisions, IO other than looking a key up, or engine words.
 #![warn(missing_docs)]
 
+pub mod audit;
 pub mod dead_letter;
 pub mod event;
 pub mod hash;
@@ -11,4 +12,5 @@ pub mod presence;
 pub mod problem;
 pub mod rest;
 pub mod sealed;
+mod system;
 pub mod ws;

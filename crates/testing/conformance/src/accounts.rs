@@ -2,7 +2,7 @@
 
 use klatch_domain::user::ServerRole;
 use klatch_ports::accounts::{
-    Account, AccountStore, ClaimKind, Claimed, Claims, Session, SessionStore,
+    Account, AccountStore, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
 };
 
 use crate::sample::{account, claim, session, session_id, time, user_id};
@@ -29,6 +29,11 @@ macro_rules! account_store_tests {
                 accounts_read_back_whole_and_are_replaced,
                 unannounced_accounts_are_listed_until_announced,
                 an_administrator_is_noticed,
+                an_account_is_replaced_only_as_it_is_expected,
+                the_last_administrator_who_can_sign_in_stays,
+                of_two_administrators_who_leave_at_once_one_stays,
+                marking_accounts_changes_nothing_else,
+                accounts_are_paged_by_age,
                 sessions_read_back_whole_newest_first,
                 a_session_rotates_only_from_its_valid_hash,
                 many_at_once_rotate_a_session_and_one_does,
@@ -166,6 +171,74 @@ pub async fn an_administrator_is_noticed(store: &impl Store) {
     assert!(store.has_admin().await.expect("asked"));
     store.put(&[account(1)]).await.expect("put");
     assert!(!store.has_admin().await.expect("asked"));
+}
+
+/// A change decided on an older state takes no effect.
+pub async fn an_account_is_replaced_only_as_it_is_expected(store: &impl Store) {
+    let old = account(1);
+    let banned = Account { banned: true, ..old.clone() };
+    assert_eq!(store.replace(&banned, &old).await.expect("replace"), Replaced::Changed);
+    assert_eq!(account_of(store, 1).await, None);
+    store.put(std::slice::from_ref(&old)).await.expect("put");
+    assert_eq!(store.replace(&banned, &old).await.expect("replace"), Replaced::Done);
+    let renamed = Account { password_hash: None, ..old.clone() };
+    assert_eq!(store.replace(&renamed, &old).await.expect("replace"), Replaced::Changed);
+    assert_eq!(account_of(store, 1).await, Some(banned));
+}
+
+/// Neither another role nor a lock takes the last one away; one who is locked out does not count.
+pub async fn the_last_administrator_who_can_sign_in_stays(store: &impl Store) {
+    let admin = |n| Account { role: ServerRole::Admin, ..account(n) };
+    let banned = |n| Account { banned: true, ..admin(n) };
+    store.put(&[admin(1), banned(2), account(3)]).await.expect("put");
+    for gone in [account(1), banned(1)] {
+        let answer = store.replace(&gone, &admin(1)).await.expect("replace");
+        assert_eq!(answer, Replaced::LastAdmin);
+    }
+    assert_eq!(account_of(store, 1).await, Some(admin(1)));
+    let other = Account { password_hash: None, ..admin(1) };
+    assert_eq!(store.replace(&other, &admin(1)).await.expect("replace"), Replaced::Done);
+    assert_eq!(store.replace(&admin(2), &banned(2)).await.expect("replace"), Replaced::Done);
+    assert_eq!(store.replace(&account(1), &other).await.expect("replace"), Replaced::Done);
+    let answer = store.replace(&account(2), &admin(2)).await.expect("replace");
+    assert_eq!(answer, Replaced::LastAdmin);
+}
+
+/// However many step down together.
+pub async fn of_two_administrators_who_leave_at_once_one_stays(store: &impl Store) {
+    let admin = |n| Account { role: ServerRole::Admin, ..account(n) };
+    store.put(&(1..=16).map(admin).collect::<Vec<_>>()).await.expect("put");
+    let all = (1..=16)
+        .map(|n| async move { store.replace(&account(n), &admin(n)).await.expect("replace") });
+    let answers = futures::future::join_all(all).await;
+    let stayed = answers.iter().filter(|answer| **answer == Replaced::LastAdmin).count();
+    assert_eq!(stayed, 1);
+    assert!(store.has_admin().await.expect("asked"));
+}
+
+/// What was changed meanwhile stays changed.
+pub async fn marking_accounts_changes_nothing_else(store: &impl Store) {
+    let banned = Account { banned: true, ..account(1) };
+    store.put(std::slice::from_ref(&banned)).await.expect("put");
+    store.mark_announced(&[account(1).user, account(2).user]).await.expect("mark");
+    assert_eq!(account_of(store, 1).await, Some(Account { announced: true, ..banned }));
+    assert_eq!(account_of(store, 2).await, None);
+    assert_eq!(store.unannounced(9).await.expect("list"), []);
+}
+
+/// Pages join to the whole.
+pub async fn accounts_are_paged_by_age(store: &impl Store) {
+    assert_eq!(store.page(None, 5).await.expect("page"), []);
+    let all: Vec<_> = (1..=5).map(account).collect();
+    store.put(&all).await.expect("put");
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.page(after, 2).await.expect("page");
+        let Some(last) = page.last() else { break };
+        after = Some(last.user);
+        found.extend(page);
+    }
+    assert_eq!(found, all);
 }
 
 /// Every field survives; a person's list holds theirs alone.

@@ -10,7 +10,9 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod api_tokens;
 pub mod bus;
+pub mod invitations;
 pub mod key_index;
 pub mod keys;
 pub mod kv;

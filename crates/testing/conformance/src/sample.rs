@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use klatch_domain::member::{MemberRole, Membership};
 use klatch_domain::room::{Room, RoomHead, RoomTexts, RoomType, Visibility};
+use klatch_domain::scope::Scopes;
 use klatch_domain::user::{ServerRole, User};
 use klatch_domain::{
-    ContentType, Entropy, Message, MessageId, Ordinal, RoomId, Sealed, Seq, SessionId, Timestamp,
-    UserId,
+    ApiTokenId, ContentType, Entropy, InvitationId, Message, MessageId, Ordinal, RoomId, Sealed,
+    Seq, SessionId, Timestamp, UserId,
 };
 use klatch_ports::accounts::{Account, Claim, ClaimKind, Session};
+use klatch_ports::api_tokens::ApiToken;
+use klatch_ports::invitations::Invitation;
 use klatch_ports::messages::{Applied, StoredHead};
 use klatch_ports::{Epoch, Offset, Partition};
 
@@ -158,6 +161,34 @@ pub fn session(n: u64, user: UserId) -> Session {
         created_at: time(n),
         used_at: time(n),
         expires_at: time(n + 1_000),
+    }
+}
+
+/// The n-th invitation, for `uses_max` people; ids order as numbers do.
+pub fn invitation(n: u64, room: Option<RoomId>, uses_max: u32) -> Invitation {
+    Invitation {
+        id: InvitationId::from_bits(v7(4, n)),
+        hash: [u8::try_from(n % 251).unwrap_or(0); 32],
+        room,
+        role: ServerRole::Guest,
+        uses_max,
+        uses: 0,
+        expires_at: time(1_000),
+        revoked: false,
+        created_by: user_id(0),
+    }
+}
+
+/// The n-th token of a program, of `user`; ids order as numbers do.
+pub fn api_token(n: u64, user: UserId) -> ApiToken {
+    ApiToken {
+        id: ApiTokenId::from_bits(v7(5, n)),
+        user,
+        hash: [u8::try_from(n % 251).unwrap_or(0); 32],
+        name: format!("token {n}"),
+        scopes: Scopes::ALL,
+        expires_at: None,
+        made_by: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writes of several callers, each decided on what the ones before it will leave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fjall::Slice;
 use futures::channel::oneshot;
@@ -102,6 +102,26 @@ impl Draft<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// How many keys begin with `prefix`, counted up to `most`.
+    pub(super) fn count(&self, prefix: &[u8], most: usize) -> PortResult<usize> {
+        let is_there = |key: &Slice| {
+            let decided = self.own.get(key).or_else(|| self.before.get(key));
+            decided.is_none_or(Option::is_some)
+        };
+        let fresh = self.own.iter().chain(self.before);
+        let mut keys: BTreeSet<Slice> = fresh
+            .filter(|(key, _)| key.starts_with(prefix) && is_there(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in self.rows.keys(prefix) {
+            if keys.len() >= most {
+                break;
+            }
+            keys.extend(Some(key?).filter(|key| is_there(key)));
+        }
+        Ok(keys.len())
     }
 
     /// Changes nothing after all.

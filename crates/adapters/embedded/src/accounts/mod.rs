@@ -6,9 +6,13 @@
 //! is never given twice, a read never shows what a power cut could take back, and a thousand
 //! people who register at once cost a few syncs. Reads are done in place: some microseconds.
 
+mod api_tokens;
 mod draft;
+mod invitation_row;
+mod invitations;
 mod row;
 
+use std::ops::Bound;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -17,7 +21,7 @@ use klatch_domain::user::ServerRole;
 use klatch_domain::{SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::accounts::{
-    Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Session, SessionStore,
+    Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
 };
 
 use crate::engine::group::Group;
@@ -58,6 +62,28 @@ impl Rows {
     /// Keys that begin with `prefix`.
     fn keys(&self, prefix: &[u8]) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
         let rows = self.database.snapshot().prefix(&self.keyspace, prefix);
+        rows.map(|guard| guard.key().map_err(failed("reading")))
+    }
+
+    /// Keys that begin with `prefix`, the last first; with `before` those that end in a smaller id.
+    fn keys_before(
+        &self,
+        prefix: &[u8],
+        before: Option<u128>,
+    ) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
+        let (from, to) = (prefix.to_vec(), [prefix, &before.unwrap_or(u128::MAX).to_be_bytes()]);
+        let rows = self.database.snapshot().range(&self.keyspace, from..to.concat());
+        rows.rev().map(|guard| guard.key().map_err(failed("reading")))
+    }
+
+    /// Keys that begin with `prefix` and come after the one that ends in `after`.
+    fn keys_after(
+        &self,
+        prefix: u8,
+        after: u128,
+    ) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
+        let range = (Bound::Excluded(row::key(prefix, after)), Bound::Excluded(vec![prefix + 1]));
+        let rows = self.database.snapshot().range(&self.keyspace, range);
         rows.map(|guard| guard.key().map_err(failed("reading")))
     }
 }
@@ -166,20 +192,61 @@ fn session(rows: &Rows, id: SessionId) -> PortResult<Option<Session>> {
     bytes.map(|bytes| row::decode_session(id, &bytes)).transpose()
 }
 
+fn put_account(draft: &mut Draft<'_>, account: &Account) -> PortResult<()> {
+    let user = account.user.bits();
+    draft.put(&row::key(ACCOUNT, user), row::encode_account(account));
+    draft.mark(&row::key(UNANNOUNCED, user), !account.announced)?;
+    draft.mark(&row::key(ADMIN, user), runs(account))
+}
+
+/// Whether the account can run the server.
+fn runs(account: &Account) -> bool {
+    account.role == ServerRole::Admin && !account.banned
+}
+
 #[async_trait]
 impl AccountStore for Accounts {
     async fn put(&self, accounts: &[Account]) -> PortResult<()> {
         let accounts = accounts.to_vec();
         let decide = move |draft: &mut Draft<'_>| {
             for account in &accounts {
-                let user = account.user.bits();
-                draft.put(&row::key(ACCOUNT, user), row::encode_account(account));
-                draft.mark(&row::key(UNANNOUNCED, user), !account.announced)?;
-                draft.mark(&row::key(ADMIN, user), account.role == ServerRole::Admin)?;
+                put_account(draft, account)?;
             }
             Ok(())
         };
         self.write("storing accounts", decide).await
+    }
+
+    async fn replace(&self, account: &Account, expected: &Account) -> PortResult<Replaced> {
+        let (account, expected) = (account.clone(), expected.clone());
+        let decide = move |draft: &mut Draft<'_>| {
+            let stored = draft.get(&row::key(ACCOUNT, account.user.bits()))?;
+            let stored =
+                stored.map(|bytes| row::decode_account(account.user, &bytes)).transpose()?;
+            if stored.as_ref() != Some(&expected) {
+                return Ok(Replaced::Changed);
+            }
+            if runs(&expected) && !runs(&account) && draft.count(&[ADMIN], 2)? < 2 {
+                return Ok(Replaced::LastAdmin);
+            }
+            put_account(draft, &account)?;
+            Ok(Replaced::Done)
+        };
+        self.write("changing an account", decide).await
+    }
+
+    async fn mark_announced(&self, users: &[UserId]) -> PortResult<()> {
+        let users = users.to_vec();
+        let decide = move |draft: &mut Draft<'_>| {
+            for user in &users {
+                let key = row::key(ACCOUNT, user.bits());
+                let Some(bytes) = draft.get(&key)? else { continue };
+                let account = row::decode_account(*user, &bytes)?;
+                put_account(draft, &Account { announced: true, ..account })?;
+            }
+            Ok(())
+        };
+        self.write("marking accounts", decide).await
     }
 
     async fn get(&self, user: UserId) -> PortResult<Option<Account>> {
@@ -194,6 +261,14 @@ impl AccountStore for Accounts {
         Ok(found)
     }
 
+    async fn page(&self, after: Option<UserId>, limit: usize) -> PortResult<Vec<Account>> {
+        let mut found = Vec::new();
+        for key in self.rows.keys_after(ACCOUNT, after.map_or(0, UserId::bits)).take(limit) {
+            found.extend(account(&self.rows, UserId::from_bits(row::last_id(&key?)?))?);
+        }
+        Ok(found)
+    }
+
     async fn has_admin(&self) -> PortResult<bool> {
         Ok(self.rows.keys(&[ADMIN]).next().transpose()?.is_some())
     }
@@ -202,7 +277,7 @@ impl AccountStore for Accounts {
 fn put_session(draft: &mut Draft<'_>, session: &Session) {
     let id = session.id.bits();
     draft.put(&row::key(SESSION, id), row::encode_session(session));
-    draft.put(&row::user_session(session.user.bits(), id), Vec::new());
+    draft.put(&row::pair(USER_SESSION, session.user.bits(), id), Vec::new());
 }
 
 #[async_trait]
@@ -249,7 +324,7 @@ impl SessionStore for Accounts {
             let Some(bytes) = draft.get(&key)? else { return Ok(false) };
             let session = row::decode_session(id, &bytes)?;
             draft.remove(&key);
-            draft.remove(&row::user_session(session.user.bits(), id.bits()));
+            draft.remove(&row::pair(USER_SESSION, session.user.bits(), id.bits()));
             Ok(true)
         };
         self.write("revoking a session", decide).await

@@ -16,12 +16,28 @@ const CLAIM: u8 = 1;
 pub(super) const ACCOUNT: u8 = 2;
 /// User → nothing; while the first event is not known to be on the log.
 pub(super) const UNANNOUNCED: u8 = 3;
-/// User → nothing; for administrators.
+/// User → nothing; for administrators who are not locked out.
 pub(super) const ADMIN: u8 = 4;
 /// Session → session.
 pub(super) const SESSION: u8 = 5;
 /// User, session → nothing.
 pub(super) const USER_SESSION: u8 = 6;
+/// Hash of the token → reset.
+pub(super) const RESET: u8 = 7;
+/// User → hash of the token of their reset.
+pub(super) const USER_RESET: u8 = 8;
+/// Invitation → invitation.
+pub(super) const INVITATION: u8 = 9;
+/// Hash of the token → invitation.
+pub(super) const INVITATION_OF: u8 = 10;
+/// Room, invitation → nothing.
+pub(super) const ROOM_INVITATION: u8 = 11;
+/// Invitation, user → whether the use is finished.
+pub(super) const USE: u8 = 12;
+/// API token → API token.
+pub(super) const TOKEN: u8 = 13;
+/// User, API token → nothing.
+pub(super) const USER_TOKEN: u8 = 14;
 
 pub(super) fn claim_key(kind: ClaimKind, name: &str) -> Vec<u8> {
     [&[CLAIM, kind as u8], name.as_bytes()].concat()
@@ -31,8 +47,12 @@ pub(super) fn key(family: u8, id: u128) -> Vec<u8> {
     [&[family][..], &id.to_be_bytes()].concat()
 }
 
-pub(super) fn user_session(user: u128, session: u128) -> Vec<u8> {
-    [&[USER_SESSION][..], &user.to_be_bytes(), &session.to_be_bytes()].concat()
+pub(super) fn pair(family: u8, first: u128, second: u128) -> Vec<u8> {
+    [&[family][..], &first.to_be_bytes(), &second.to_be_bytes()].concat()
+}
+
+pub(super) fn hash_key(family: u8, hash: &[u8]) -> Vec<u8> {
+    [&[family][..], hash].concat()
 }
 
 /// The id at the end of a key.
@@ -183,7 +203,7 @@ pub(super) fn decode_session(id: SessionId, bytes: &[u8]) -> PortResult<Session>
     })
 }
 
-fn bytes_of(row: &impl prost::Message) -> Vec<u8> {
+pub(super) fn bytes_of(row: &impl prost::Message) -> Vec<u8> {
     let mut out = Vec::new();
     encode(row, &mut out);
     out

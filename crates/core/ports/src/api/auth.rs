@@ -2,21 +2,46 @@
 
 use async_trait::async_trait;
 use klatch_domain::permission::Actor;
+use klatch_domain::scope::Scopes;
 use klatch_domain::user::{Profile, ServerRole};
-use klatch_domain::{Rejection, SessionId, Timestamp, UserId};
+use klatch_domain::{ApiTokenId, Rejection, SessionId, Timestamp, UserId};
 
 use super::ServiceResult;
+use super::accounts::Welcome;
 use crate::position::Position;
+
+/// What a token is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A device that signed in.
+    Session(SessionId),
+    /// A trusted issuer.
+    Issuer,
+    /// A program.
+    ApiToken(ApiTokenId),
+}
 
 /// Who a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user, with the role the server knows now.
     pub actor: Actor,
-    /// The session the token belongs to; `None` for tokens of other issuers and bots.
-    pub session: Option<SessionId>,
+    /// What the token is of.
+    pub credential: Credential,
+    /// What it may be used for.
+    pub scopes: Scopes,
     /// When the token ends.
     pub expires_at: Timestamp,
+}
+
+impl Identity {
+    /// The session the token belongs to, if to one.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Session(session) => Some(session),
+            Credential::Issuer | Credential::ApiToken(_) => None,
+        }
+    }
 }
 
 /// Why a token is not accepted.
@@ -65,6 +90,8 @@ pub struct Register {
     pub display_name: Option<String>,
     /// The one-time token that makes the first administrator.
     pub setup_token: Option<String>,
+    /// The token of an invitation.
+    pub invitation: Option<String>,
     /// What the client calls itself.
     pub device: String,
 }
@@ -97,6 +124,8 @@ pub struct SignedIn {
     pub expires_in: u64,
     /// Where the account's first event landed, at registration.
     pub position: Option<Position>,
+    /// The room that an invitation used at registration leads to.
+    pub welcome: Option<Welcome>,
 }
 
 impl std::fmt::Debug for SignedIn {
@@ -131,6 +160,12 @@ pub enum SignInError {
     /// The password is right, but an administrator locked the account.
     #[error("the account is locked")]
     AccountLocked,
+    /// The password that is valid now was not the one given.
+    #[error("the current password is wrong")]
+    WrongPassword,
+    /// The token of a link to set a new password is not valid (any more).
+    #[error("the link is not valid any more")]
+    InvalidResetToken,
     /// Anything else.
     #[error(transparent)]
     Service(#[from] super::ServiceError),

@@ -1,5 +1,7 @@
 //! What the edges call: the services of other roles, in this process or another.
 
+pub mod accounts;
+pub mod audit;
 pub mod auth;
 pub mod commands;
 pub mod import;

@@ -90,6 +90,16 @@ codes! {
     RegistrationClosed = 403 "registration_closed" "Registration is closed";
     /// The one-time token that makes the first administrator is wrong, or was used.
     InvalidSetupToken = 403 "invalid_setup_token" "The setup token is not valid";
+    /// The password you have now is not the one you typed.
+    WrongPassword = 403 "wrong_password" "The current password is wrong";
+    /// The token of this link was used, has ended, or never was one. Ask for another link.
+    InvalidResetToken = 403 "invalid_reset_token" "The link is not valid any more";
+    /// This is no invitation, or one whose maker may not invite any more.
+    InvalidInvitation = 403 "invalid_invitation" "The invitation is not valid";
+    /// The API token was made without the scope this needs.
+    InsufficientScope = 403 "insufficient_scope" "The token may not be used for this";
+    /// A person does this signed in with a password, never a program with a token.
+    SessionNeeded = 403 "session_needed" "Sign in with a password for this";
     /// There is nothing at this address.
     NotFound = 404 "not_found" "No such address";
     /// There is no such room, or you may not see it; the two are not told apart.
@@ -102,6 +112,10 @@ codes! {
     MemberNotFound = 404 "member_not_found" "Not a member of this room";
     /// There is no such session of yours.
     SessionNotFound = 404 "session_not_found" "No such session";
+    /// There is no such invitation, or none that you may see.
+    InvitationNotFound = 404 "invitation_not_found" "No such invitation";
+    /// There is no such API token of yours.
+    TokenNotFound = 404 "token_not_found" "No such token";
     /// The address knows other methods; see the header `Allow`.
     MethodNotAllowed = 405 "method_not_allowed" "Method not allowed";
     /// The body did not arrive in time.
@@ -131,6 +145,18 @@ codes! {
     StillRunning = 409 "still_running" "The first request is still running";
     /// An imported message is older than the newest event of its room.
     OutOfOrder = 409 "out_of_order" "Older than the room's newest event";
+    /// The server would be left without an administrator who can sign in: make another one first.
+    LastAdmin = 409 "last_admin" "The last administrator must stay";
+    /// Nobody locks themselves out: ask another administrator.
+    NotYourself = 409 "not_yourself" "Not to your own account";
+    /// You hold as many of these as one may: take one back first.
+    TooMany = 409 "too_many" "Too many of these";
+    /// The invitation has ended.
+    InvitationExpired = 410 "invitation_expired" "The invitation has expired";
+    /// The invitation was used as often as it may be, or by you before.
+    InvitationUsedUp = 410 "invitation_used_up" "The invitation is used up";
+    /// The invitation was taken back.
+    InvitationRevoked = 410 "invitation_revoked" "The invitation was taken back";
     /// The body is larger than this address takes.
     BodyTooLarge = 413 "body_too_large" "The body is too large";
     /// A line of an import is longer than 256 KiB.

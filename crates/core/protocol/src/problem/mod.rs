@@ -174,6 +174,15 @@ impl From<Rejection> for Problem {
             Rejection::StillRunning => Code::StillRunning,
             Rejection::OutOfOrder => Code::OutOfOrder,
             Rejection::WrongRoomType => Code::WrongRoomType,
+            Rejection::LastAdmin => Code::LastAdmin,
+            Rejection::NotYourself => Code::NotYourself,
+            Rejection::InvitationNotFound => Code::InvitationNotFound,
+            Rejection::InvitationInvalid => Code::InvalidInvitation,
+            Rejection::InvitationExpired => Code::InvitationExpired,
+            Rejection::InvitationUsedUp => Code::InvitationUsedUp,
+            Rejection::InvitationRevoked => Code::InvitationRevoked,
+            Rejection::TokenNotFound => Code::TokenNotFound,
+            Rejection::TooMany => Code::TooMany,
         };
         Self::new(code).detail(rejection.to_string())
     }
@@ -240,6 +249,8 @@ impl From<&SignInError> for Problem {
             SignInError::SetupRefused => Self::new(Code::InvalidSetupToken),
             SignInError::RegistrationClosed => Self::new(Code::RegistrationClosed),
             SignInError::AccountLocked => Self::new(Code::AccountLocked),
+            SignInError::WrongPassword => Self::new(Code::WrongPassword).at("/currentPassword"),
+            SignInError::InvalidResetToken => Self::new(Code::InvalidResetToken),
             SignInError::Service(error) => error.into(),
         }
     }

@@ -20,6 +20,8 @@ pub struct NewAccount {
     pub display_name: Option<String>,
     /// The one-time token that makes the first administrator.
     pub setup_token: Option<String>,
+    /// The token of an invitation: its role counts, and its room is entered.
+    pub invitation: Option<String>,
     /// Whether to put the tokens into cookies instead of the answer.
     #[serde(default)]
     pub cookie: bool,
@@ -28,8 +30,11 @@ pub struct NewAccount {
 impl NewAccount {
     /// As the service takes it, and whether cookies are wanted.
     pub fn into_wish(self, device: String) -> (Register, bool) {
-        let Self { username, email, password, display_name, setup_token, cookie } = self;
-        (Register { username, email, password, display_name, setup_token, device }, cookie)
+        let Self { username, email, password, display_name, setup_token, invitation, cookie } =
+            self;
+        let wish =
+            Register { username, email, password, display_name, setup_token, invitation, device };
+        (wish, cookie)
     }
 }
 
@@ -64,6 +69,37 @@ pub struct Logout {
     /// Accepted and not needed: cookies are always cleared.
     #[serde(default)]
     pub cookie: bool,
+    /// Whether all of one's sessions are to end.
+    #[serde(default)]
+    pub everywhere: bool,
+}
+
+/// A wish for another password.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The password now.
+    pub current_password: String,
+    /// 10 characters to 1,000 bytes.
+    pub new_password: String,
+}
+
+/// A wish for a link that sets a new password.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestReset {
+    /// User name or e-mail address.
+    pub login: String,
+}
+
+/// A new password by such a link.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResetPassword {
+    /// What the link ends with.
+    pub token: String,
+    /// 10 characters to 1,000 bytes.
+    pub new_password: String,
 }
 
 /// A person who is signed in now.
@@ -86,12 +122,16 @@ pub struct SignedInBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "u0-5f3a9c21.17")]
     pub position: Option<String>,
+    /// The room that the invitation led to, which was entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<String>,
 }
 
 impl SignedInBody {
     /// The answer; with `cookie` without the tokens.
     pub fn of(signed_in: &SignedIn, cookie: bool) -> Self {
-        let SignedIn { access_token, refresh_token, expires_in, session, position, .. } = signed_in;
+        let SignedIn { access_token, refresh_token, expires_in, session, .. } = signed_in;
+        let SignedIn { position, welcome, .. } = signed_in;
         let shown = |token: &String| (!cookie).then(|| token.clone());
         Self {
             user: UserBody::of_signed_in(signed_in),
@@ -100,6 +140,7 @@ impl SignedInBody {
             expires_in: *expires_in,
             session_id: session.to_string(),
             position: position.as_ref().map(ToString::to_string),
+            room_id: welcome.map(|welcome| welcome.room.to_string()),
         }
     }
 }

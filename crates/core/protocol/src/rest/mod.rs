@@ -4,8 +4,10 @@
 //! them whole, so that a new field must be decided on before it compiles.
 
 pub mod account;
+pub mod admin;
 pub mod decode;
 pub mod import;
+pub mod invitation;
 pub mod member;
 pub mod message;
 pub mod meta;
