@@ -1,7 +1,7 @@
 //! The first event of an account, and mending what a crash left half done.
 
 use futures::future::join_all;
-use klatch_domain::{Event, UserChange, UserEvent};
+use klatch_domain::{Event, UserChange, UserEvent, UserId};
 use klatch_ports::accounts::{Account, Claim};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::log::{Append, AppendError, Expected};
@@ -64,10 +64,10 @@ impl Auth {
                 claims.extend(claims_of(account.user, &profile.username, profile.email.as_deref()));
             }
         }
-        let announced: Vec<Account> =
-            accounts.into_iter().map(|account| Account { announced: true, ..account }).collect();
+        let users: Vec<UserId> = accounts.iter().map(|account| account.user).collect();
         self.parts.claims.confirm(&claims).await.map_err(ServiceError::OutcomeUnknown)?;
-        self.parts.accounts.put(&announced).await.map_err(ServiceError::OutcomeUnknown)?;
+        let marked = self.parts.accounts.mark_announced(&users).await;
+        marked.map_err(ServiceError::OutcomeUnknown)?;
         Ok(positions)
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// `iss` of the server's own tokens.
     pub issuer: String,
+    /// Where people find the server: for links in letters.
+    pub public_url: String,
     /// Life of an access token.
     pub access_life: Duration,
     /// Life of a session after its last use.
@@ -29,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             issuer: "klatch".to_owned(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
             access_life: Duration::from_mins(15),
             session_life: Duration::from_hours(30 * 24),
             refresh_grace: Duration::from_secs(10),

@@ -1,9 +1,10 @@
 //! Tokens of trusted issuers, and the users they name.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use klatch_domain::scope::Scopes;
 use klatch_domain::{Timestamp, UserId};
 use klatch_ports::accounts::{Claim, ClaimKind, Claimed};
-use klatch_ports::api::auth::{NewUser, Provisioner as _, TokenError};
+use klatch_ports::api::auth::{Credential, NewUser, Provisioner as _, TokenError};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use sha2::Sha256;
 
@@ -43,7 +44,7 @@ impl Auth {
             TokenError::Unavailable
         })?;
         let user = user.ok_or(TokenError::Invalid)?;
-        Ok(Proven { user, session: None, expires_at })
+        Ok(Proven { user, credential: Credential::Issuer, scopes: Scopes::ALL, expires_at })
     }
 
     /// The user a subject names: one provisioned for it, else the one of that user name, else a

@@ -1,39 +1,50 @@
 //! Owns accounts, passwords, sessions and tokens: who someone is, and how they prove it.
-//! Must not contain: HTTP, cookies, rooms or messages, and any decision on what a user may do.
+//! Must not contain: HTTP, cookies, rooms or messages, and rules of its own on who may do what.
 #![warn(missing_docs)]
 
 mod accounts;
 mod announce;
+mod audit;
 mod config;
+mod credentials;
 mod foreign;
+mod invitations;
 mod jwt;
+mod letters;
 mod lockout;
 mod login;
+mod made;
+mod manage;
 mod names;
+mod one_time;
 mod password;
 mod provision;
 mod recent;
 mod refresh_token;
 mod register;
+mod service;
 mod sessions;
 mod signing;
 mod verify;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use klatch_domain::{Clock, Entropy, SessionId, UserId};
-use klatch_ports::accounts::{AccountStore, Claims, SessionStore};
-use klatch_ports::api::ServiceResult;
-use klatch_ports::api::auth::{AuthApi, Register, SessionView, SignInError, SignedIn};
+use klatch_domain::{Clock, Entropy};
+use klatch_ports::accounts::{AccountStore, Claims, ResetStore, SessionStore};
+use klatch_ports::api::audit::AuditApi;
+use klatch_ports::api_tokens::ApiTokenStore;
+use klatch_ports::invitations::InvitationStore;
 use klatch_ports::keys::KeyWriter;
 use klatch_ports::log::EventAppender;
+use klatch_ports::mail::Mailer;
 use klatch_protocol::sealed::KeyRing;
 use tokio::sync::Mutex;
 
+pub use audit::AuditLog;
 pub use config::{Config, ConfigError, HashCost, TrustedIssuer};
 pub use signing::SigningKeys;
 
+use letters::Letters;
 use lockout::Lockout;
 use password::PasswordPool;
 use verify::Verifier;
@@ -46,6 +57,12 @@ pub struct Parts {
     pub accounts: Arc<dyn AccountStore>,
     /// Sessions.
     pub sessions: Arc<dyn SessionStore>,
+    /// Resets of passwords.
+    pub resets: Arc<dyn ResetStore>,
+    /// Invitations.
+    pub invitations: Arc<dyn InvitationStore>,
+    /// Programs' tokens.
+    pub api_tokens: Arc<dyn ApiTokenStore>,
     /// Unique names.
     pub claims: Arc<dyn Claims>,
     /// Makes data keys.
@@ -54,6 +71,10 @@ pub struct Parts {
     pub ring: Arc<KeyRing>,
     /// Appends the accounts' first events.
     pub log: Arc<dyn EventAppender>,
+    /// Notes what those who run the server do.
+    pub audit: Arc<dyn AuditApi>,
+    /// Sends letters, if it is configured.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// Time of day, for tokens.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids, salts and tokens.
@@ -67,6 +88,7 @@ pub struct Auth {
     keys: SigningKeys,
     passwords: PasswordPool,
     lockout: Lockout,
+    letters: Letters,
     verifier: Verifier,
     /// The token that makes the first administrator, once it was asked for. Held while it is
     /// being used, so that it makes one.
@@ -85,6 +107,7 @@ impl Auth {
         Ok(Self {
             passwords: PasswordPool::new(config.hash, &*parts.entropy)?,
             lockout: Lockout::default(),
+            letters: Letters::default(),
             verifier: Verifier::default(),
             setup: Mutex::default(),
             first_sight: Mutex::default(),
@@ -92,40 +115,6 @@ impl Auth {
             config,
             keys,
         })
-    }
-}
-
-#[async_trait]
-impl AuthApi for Auth {
-    async fn register(&self, wish: Register) -> Result<SignedIn, SignInError> {
-        self.register_account(wish).await
-    }
-
-    async fn login(
-        &self,
-        login: &str,
-        password: &str,
-        device: &str,
-        address: &str,
-    ) -> Result<SignedIn, SignInError> {
-        self.sign_in(login, password, device, address).await
-    }
-
-    async fn refresh(&self, refresh_token: &str) -> Result<SignedIn, SignInError> {
-        self.refresh_session(refresh_token).await
-    }
-
-    async fn logout(&self, session: SessionId) -> ServiceResult<()> {
-        self.revoke(session).await?;
-        Ok(())
-    }
-
-    async fn sessions(&self, user: UserId) -> ServiceResult<Vec<SessionView>> {
-        self.list_sessions(user).await
-    }
-
-    async fn end_session(&self, user: UserId, session: SessionId) -> ServiceResult<bool> {
-        self.revoke_own(user, session).await
     }
 }
 

@@ -30,8 +30,13 @@ pub(crate) struct PasswordPool {
 
 /// Checks what a person chose.
 pub(crate) fn check(password: &str) -> Result<(), Rejection> {
+    check_field(password, "password")
+}
+
+/// [`check`] for a password in the field `field`.
+pub(crate) fn check_field(password: &str, field: &'static str) -> Result<(), Rejection> {
     let fits = password.chars().count() >= CHARS_MIN && password.len() <= BYTES_MAX;
-    if fits { Ok(()) } else { Err(Rejection::InvalidField("password")) }
+    if fits { Ok(()) } else { Err(Rejection::InvalidField(field)) }
 }
 
 impl PasswordPool {

@@ -6,6 +6,7 @@ use klatch_domain::user::{self, Profile, ServerRole};
 use klatch_domain::{Entropy, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::accounts::Account;
+use klatch_ports::api::accounts::Welcome;
 use klatch_ports::api::auth::{Register, SignInError, SignedIn};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::{ErrorKind, PortError};
@@ -17,6 +18,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use crate::accounts::claims_of;
 use crate::{Auth, password};
+
+/// What an account begins with.
+pub(crate) struct Beginning<'a> {
+    pub(crate) profile: &'a Profile,
+    pub(crate) password: Option<String>,
+    pub(crate) role: ServerRole,
+    pub(crate) bot: bool,
+}
 
 impl Auth {
     /// The one-time token with which registering makes an administrator; `None` once there is
@@ -36,16 +45,26 @@ impl Auth {
     }
 
     pub(crate) async fn register_account(&self, wish: Register) -> Result<SignedIn, SignInError> {
-        let Register { username, email, password, display_name, setup_token, device } = wish;
-        let profile = checked_profile(&username, &email, display_name.as_deref())?;
-        password::check(&password).map_err(ServiceError::from)?;
-        let mut setup = match setup_token {
-            Some(token) => Some(self.use_setup_token(&token).await?),
-            None if self.config.open_registration => None,
-            None => return Err(SignInError::RegistrationClosed),
+        let Register { username, email, password, display_name, .. } = &wish;
+        let profile = checked_profile(username, email, display_name.as_deref())?;
+        password::check(password).map_err(ServiceError::from)?;
+        let mut setup = match &wish.setup_token {
+            Some(token) => Some(self.use_setup_token(token).await?),
+            None => None,
         };
-        let role = if setup.is_some() { ServerRole::Admin } else { ServerRole::Member };
-        let account = self.make_account(&profile, password, role).await?;
+        let invited = match &wish.invitation {
+            Some(token) => Some(self.open_invitation(token).await?),
+            None => None,
+        };
+        let role = match (&setup, &invited) {
+            (Some(_), _) => ServerRole::Admin,
+            (None, Some((invitation, _))) => invitation.role,
+            (None, None) if self.config.open_registration => ServerRole::Member,
+            (None, None) => return Err(SignInError::RegistrationClosed),
+        };
+        let Register { password, invitation, device, .. } = wish;
+        let beginning = Beginning { profile: &profile, password: Some(password), role, bot: false };
+        let account = self.make_account(beginning, invitation.as_deref()).await?;
         let positions = self.announce(vec![account.clone()]).await?;
         if let Some(token) = &mut setup {
             **token = None;
@@ -53,37 +72,51 @@ impl Auth {
         tracing::info!(user.id = %account.user, role = role.as_str(), "registered");
         let mut signed_in = self.open_session(&account, profile, &device).await?;
         signed_in.position = positions.into_iter().flatten().next();
+        signed_in.welcome = invited.and_then(|(invitation, inviter)| {
+            Some(Welcome { invitation: invitation.id, room: invitation.room?, inviter })
+        });
         Ok(signed_in)
     }
 
-    async fn make_account(
+    /// Stores an account and holds its names; with an invitation, one use of that is counted.
+    pub(crate) async fn make_account(
         &self,
-        profile: &Profile,
-        password: String,
-        role: ServerRole,
+        beginning: Beginning<'_>,
+        invitation: Option<&str>,
     ) -> ServiceResult<Account> {
+        let Beginning { profile, password, role, bot } = beginning;
         let user = UserId::fresh(&*self.parts.clock, &*self.parts.entropy);
         let claims = claims_of(user, &profile.username, profile.email.as_deref());
         // Asked before anything is made, so that taken names cost neither hash nor key.
         self.check_free(&claims).await?;
-        let hash = self.passwords.hash(password, &*self.parts.entropy).await?;
+        let password_hash = match password {
+            Some(password) => Some(self.passwords.hash(password, &*self.parts.entropy).await?),
+            None => None,
+        };
         self.parts.keys.create(&[user]).await?;
         self.claim(&claims).await?;
         let account = Account {
             user,
-            password_hash: Some(hash),
+            password_hash,
             role,
-            bot: false,
+            bot,
             banned: false,
             created_at: self.parts.clock.now(),
             profile: self.seal(user, profile).await?,
             external: None,
             announced: false,
         };
-        if let Err(error) = self.parts.accounts.put(std::slice::from_ref(&account)).await {
+        let stored = match invitation {
+            None => {
+                self.parts.accounts.put(std::slice::from_ref(&account)).await.map_err(Into::into)
+            }
+            // The use is counted and the account stored together.
+            Some(token) => self.count_use(token, user, Some(&account)).await.map(|_| ()),
+        };
+        if let Err(error) = stored {
             // Nothing refers to the names yet. Should this fail too, they are given up in a minute.
             let _ = self.parts.claims.release(&claims).await;
-            return Err(error.into());
+            return Err(error);
         }
         Ok(account)
     }

@@ -1,7 +1,7 @@
 //! Sessions: a signed-in device, from sign-in to its end.
 
 use klatch_domain::user::Profile;
-use klatch_domain::{Rejection, SessionId, UserId};
+use klatch_domain::{SessionId, UserId};
 use klatch_ports::accounts::{Account, Session};
 use klatch_ports::api::auth::{SessionView, SignInError, SignedIn};
 use klatch_ports::api::{ServiceError, ServiceResult};
@@ -72,6 +72,7 @@ impl Auth {
             refresh_token: token.write(&self.keys),
             expires_in: self.config.access_life.as_secs(),
             position: None,
+            welcome: None,
         }
     }
 
@@ -153,19 +154,6 @@ impl Auth {
         let until = now.plus_ms(millis(self.config.access_life));
         self.verifier.end_session(session, now, until);
         Ok(was_there)
-    }
-
-    /// Locks a user out, or lets them in again: no token of theirs works from now on, and none is
-    /// given out.
-    ///
-    /// # Errors
-    /// [`Rejection::UserNotFound`]; else as the ports report.
-    pub async fn set_locked(&self, user: UserId, locked: bool) -> ServiceResult<()> {
-        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
-        self.parts.accounts.put(&[Account { banned: locked, ..account }]).await?;
-        self.verifier.lock_user(user, locked);
-        tracing::info!(user.id = %user, locked, "changed the lock of an account");
-        Ok(())
     }
 
     pub(crate) async fn list_sessions(&self, user: UserId) -> ServiceResult<Vec<SessionView>> {

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use klatch_domain::permission::Actor;
+use klatch_domain::scope::Scopes;
 use klatch_domain::user::ServerRole;
-use klatch_domain::{SessionId, Timestamp, UserId};
-use klatch_ports::api::auth::{Identity, TokenError, TokenVerifier};
+use klatch_domain::{ApiTokenId, SessionId, Timestamp, UserId};
+use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::{PortError, PortResult};
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use crate::Auth;
 use crate::jwt::{self, ACCESS_TYPE, Unproven};
+use crate::one_time::{self, API_PREFIX};
 use crate::recent::Recent;
 
 /// How old what is known of an account or a session may be: bans, roles and ended sessions count
@@ -31,7 +34,8 @@ const STANDINGS_MAX: usize = 32_768;
 #[derive(Clone, Copy)]
 pub(crate) struct Proven {
     pub(crate) user: UserId,
-    pub(crate) session: Option<SessionId>,
+    pub(crate) credential: Credential,
+    pub(crate) scopes: Scopes,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -49,6 +53,8 @@ pub(crate) struct Verifier {
     accounts: Recent<UserId, Standing>,
     /// When a session was seen to be alive.
     sessions: Recent<SessionId, Instant>,
+    /// When a program's token was seen to be there.
+    programs: Recent<ApiTokenId, Instant>,
     /// What ended while tokens and connections of it may still be about.
     gone: RwLock<Gone>,
 }
@@ -59,6 +65,8 @@ struct Gone {
     sessions: HashMap<SessionId, Timestamp>,
     /// Users locked by this process.
     users: HashSet<UserId>,
+    /// Programs' tokens ended by this process; few, for they are ended by hand.
+    programs: HashSet<ApiTokenId>,
 }
 
 impl Default for Verifier {
@@ -67,6 +75,7 @@ impl Default for Verifier {
             tokens: Recent::new(TOKENS_MAX),
             accounts: Recent::new(STANDINGS_MAX),
             sessions: Recent::new(STANDINGS_MAX),
+            programs: Recent::new(STANDINGS_MAX),
             gone: RwLock::default(),
         }
     }
@@ -82,16 +91,22 @@ impl Verifier {
         self.sessions.remove(&session);
     }
 
-    /// The user was locked, or let in again.
-    pub(crate) fn lock_user(&self, user: UserId, locked: bool) {
+    /// The program's token was ended.
+    pub(crate) fn end_program(&self, token: ApiTokenId) {
+        self.gone.write().programs.insert(token);
+        self.programs.remove(&token);
+    }
+
+    /// The user has another role, was locked out, or let in again.
+    pub(crate) fn set_standing(&self, user: UserId, role: ServerRole, banned: bool) {
         let mut gone = self.gone.write();
-        if locked {
+        if banned {
             gone.users.insert(user);
         } else {
             gone.users.remove(&user);
         }
         drop(gone);
-        self.accounts.remove(&user);
+        self.accounts.put(user, Standing { role, banned, seen: Instant::now() });
     }
 }
 
@@ -100,27 +115,34 @@ impl TokenVerifier for Auth {
     async fn verify(&self, token: &str) -> Result<Identity, TokenError> {
         let now = self.parts.clock.now();
         let proven = self.prove(token, now).await?;
-        let Proven { user, session, expires_at } = proven;
+        let Proven { user, credential, scopes, expires_at } = proven;
         if expires_at <= now {
             return Err(TokenError::Expired);
         }
-        if let Some(session) = session
-            && !self.is_alive(session, user).await.map_err(|error| unavailable(&error))?
-        {
+        let alive = match credential {
+            Credential::Session(session) => self.is_alive(session, user).await,
+            Credential::ApiToken(token) => self.is_kept(token).await,
+            Credential::Issuer => Ok(true),
+        };
+        if !alive.map_err(|error| unavailable(&error))? {
             return Err(TokenError::Revoked);
         }
         match self.standing(user).await.map_err(|error| unavailable(&error))? {
             Some(Standing { role, banned: false, .. }) => {
-                Ok(Identity { actor: Actor { user, role }, session, expires_at })
+                Ok(Identity { actor: Actor { user, role }, credential, scopes, expires_at })
             }
             Some(Standing { banned: true, .. }) | None => Err(TokenError::Revoked),
         }
     }
 
     fn recheck(&self, identity: &Identity) -> Result<Actor, TokenError> {
-        let Identity { actor: Actor { user, role }, session, .. } = *identity;
+        let Identity { actor: Actor { user, role }, credential, .. } = *identity;
         let gone = self.verifier.gone.read();
-        let ended = session.is_some_and(|session| gone.sessions.contains_key(&session));
+        let ended = match credential {
+            Credential::Session(session) => gone.sessions.contains_key(&session),
+            Credential::ApiToken(token) => gone.programs.contains(&token),
+            Credential::Issuer => false,
+        };
         if ended || gone.users.contains(&user) {
             return Err(TokenError::Revoked);
         }
@@ -145,6 +167,11 @@ impl Auth {
         }
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(proven) = self.verifier.tokens.get(&digest) {
+            return Ok(proven);
+        }
+        if token.starts_with(API_PREFIX) {
+            let proven = self.prove_program(token).await?;
+            self.verifier.tokens.put(digest, proven);
             return Ok(proven);
         }
         let unproven = jwt::take_apart(token).ok_or(TokenError::Invalid)?;
@@ -176,7 +203,39 @@ impl Auth {
         if expires_at <= now {
             return Err(TokenError::Expired);
         }
-        Ok(Proven { user, session: Some(session), expires_at })
+        let (credential, scopes) = (Credential::Session(session), Scopes::ALL);
+        Ok(Proven { user, credential, scopes, expires_at })
+    }
+
+    /// A program's token: looked up by its id, compared by the hash of its secret.
+    async fn prove_program(&self, token: &str) -> Result<Proven, TokenError> {
+        let (id, hash) = one_time::read_api_token(token).ok_or(TokenError::Invalid)?;
+        let stored = self.parts.api_tokens.token(id).await;
+        let stored = stored.map_err(|error| unavailable(&error))?.ok_or(TokenError::Invalid)?;
+        if !bool::from(stored.hash.ct_eq(&hash)) {
+            return Err(TokenError::Invalid);
+        }
+        Ok(Proven {
+            user: stored.user,
+            credential: Credential::ApiToken(id),
+            scopes: stored.scopes,
+            expires_at: stored.expires_at.unwrap_or(Timestamp::MAX),
+        })
+    }
+
+    async fn is_kept(&self, token: ApiTokenId) -> PortResult<bool> {
+        if self.verifier.gone.read().programs.contains(&token) {
+            return Ok(false);
+        }
+        if self.verifier.programs.get(&token).is_some_and(|seen| seen.elapsed() < FRESH) {
+            return Ok(true);
+        }
+        let asked = Instant::now();
+        let kept = self.parts.api_tokens.token(token).await?.is_some();
+        if kept {
+            self.verifier.programs.put(token, asked);
+        }
+        Ok(kept)
     }
 
     async fn is_alive(&self, session: SessionId, user: UserId) -> PortResult<bool> {

@@ -1,37 +1,99 @@
 //! Who makes a request.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use klatch_domain::SessionId;
+use klatch_domain::audit::By;
 use klatch_domain::permission::Actor;
-use klatch_ports::api::auth::Identity;
+use klatch_domain::scope::Scope;
+use klatch_ports::api::auth::{Credential, Identity};
 use klatch_protocol::problem::{Code, Problem};
 
 use crate::cookies;
 use crate::edge::Shared;
 use crate::fault::Fault;
 
-/// Whoever the request's token stands for: `Authorization: Bearer …`, or else the cookie.
+/// Questions that are too long for an address.
+const READS_BY_POST: [&str; 1] = ["/api/v1/presence/query"];
+/// Below it the server is run.
+const ADMIN: &str = "/api/v1/admin/";
+
+/// Whoever the request's token stands for: `Authorization: Bearer …`, or else the cookie. A
+/// program's token has the scope that the route needs.
 pub(crate) struct Caller {
     pub(crate) actor: Actor,
+}
+
+/// A [`Caller`] who signed in: what has to do with passwords, sessions and tokens is not for
+/// programs, so that a token that was stolen cannot make itself another.
+pub(crate) struct Person {
+    pub(crate) actor: Actor,
+    /// `None` for tokens of other issuers.
     pub(crate) session: Option<SessionId>,
+}
+
+impl Person {
+    pub(crate) fn by(&self) -> By {
+        By::User(self.actor)
+    }
+}
+
+impl Caller {
+    pub(crate) fn by(&self) -> By {
+        By::User(self.actor)
+    }
 }
 
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Shared) -> Result<Self, Fault> {
-        let token = if let Some(token) = bearer(parts)? {
-            token
-        } else {
-            let cookie = cookies::read(&parts.headers, cookies::ACCESS);
-            let token = cookie.ok_or(Code::Unauthorized)?;
-            cookies::check_csrf(&parts.method, &parts.headers)?;
-            token
-        };
-        let Identity { actor, session, expires_at: _ } = edge.services.auth.verify(token).await?;
-        Ok(Self { actor, session })
+        let identity = identity(parts, edge).await?;
+        let needed = scope_of(parts);
+        if !identity.scopes.has(needed) {
+            let detail = format!("it was made without the scope {}", needed.as_str());
+            return Err(Problem::new(Code::InsufficientScope).detail(detail).into());
+        }
+        Ok(Self { actor: identity.actor })
+    }
+}
+
+impl FromRequestParts<Shared> for Person {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Shared) -> Result<Self, Fault> {
+        let identity = identity(parts, edge).await?;
+        match identity.credential {
+            Credential::ApiToken(_) => Err(Code::SessionNeeded.into()),
+            Credential::Session(_) | Credential::Issuer => {
+                Ok(Self { actor: identity.actor, session: identity.session() })
+            }
+        }
+    }
+}
+
+async fn identity(parts: &Parts, edge: &Shared) -> Result<Identity, Fault> {
+    let token = if let Some(token) = bearer(parts)? {
+        token
+    } else {
+        let cookie = cookies::read(&parts.headers, cookies::ACCESS);
+        let token = cookie.ok_or(Code::Unauthorized)?;
+        cookies::check_csrf(&parts.method, &parts.headers)?;
+        token
+    };
+    Ok(edge.services.auth.verify(token).await?)
+}
+
+/// The scope that a route needs, by where it is and what its method says.
+fn scope_of(parts: &Parts) -> Scope {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    if path.starts_with(ADMIN) {
+        Scope::Admin
+    } else if parts.method.is_safe() || READS_BY_POST.contains(&path) {
+        Scope::Read
+    } else {
+        Scope::Write
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use futures::future::BoxFuture;
-use klatch_domain::Entropy;
+use klatch_domain::{Clock, Entropy};
+use klatch_ports::api::accounts::{AccountApi, InvitationApi};
+use klatch_ports::api::audit::AuditApi;
 use klatch_ports::api::auth::AuthApi;
 use klatch_ports::api::commands::CommandApi;
 use klatch_ports::api::import::ImportApi;
@@ -20,12 +22,20 @@ pub struct Services {
     pub commands: Arc<dyn CommandApi>,
     /// Reads.
     pub queries: Arc<dyn QueryApi>,
-    /// Accounts and tokens.
+    /// Signing in, and tokens.
     pub auth: Arc<dyn AuthApi>,
+    /// Own and others' accounts.
+    pub accounts: Arc<dyn AccountApi>,
+    /// Invitations.
+    pub invitations: Arc<dyn InvitationApi>,
+    /// What those who run the server did.
+    pub audit: Arc<dyn AuditApi>,
     /// Imports.
     pub imports: Arc<dyn ImportApi>,
     /// Presence and typing.
     pub people: Arc<dyn PresenceApi>,
+    /// Time of day, for what ends by itself.
+    pub clock: Arc<dyn Clock>,
     /// Randomness for request ids and CSRF tokens.
     pub entropy: Arc<dyn Entropy>,
 }

@@ -5,7 +5,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::routes::{
-    auth, docs, health, import, members, messages, meta, presence, rooms, sessions, sync, users,
+    admin, auth, docs, health, import, invitations, members, messages, meta, passwords, presence,
+    rooms, sessions, sync, users,
 };
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
@@ -24,6 +25,10 @@ pub fn document() -> utoipa::openapi::OpenApi {
     ),
     paths(
         auth::register, auth::login, auth::refresh, auth::logout, sessions::list, sessions::end,
+        sessions::end_all, passwords::change, passwords::request, passwords::reset,
+        invitations::list, invitations::make, invitations::take_back, invitations::look,
+        invitations::accept,
+        admin::users, admin::user, admin::change, admin::reset, admin::audit,
         users::me, users::one, users::find,
         rooms::list, rooms::create, rooms::one, rooms::update, rooms::remove,
         members::list, members::add, members::change, members::remove,
@@ -38,6 +43,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     modifiers(&Security),
     tags(
         (name = "auth", description = "Accounts, tokens, sessions"),
+        (name = "invitations", description = "Links that let people in"),
         (name = "users"), (name = "rooms"), (name = "members"), (name = "messages"),
         (name = "sync", description = "What was missed"),
         (name = "presence", description = "Who is there, and who types; nothing of it is durable"),

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures::FutureExt as _;
+use klatch_auth::AuditLog;
 use klatch_gateway::{
     Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services, Tls, TlsError,
 };
@@ -35,6 +36,10 @@ pub(super) fn router(
         commands: roles.commands.clone(),
         queries: roles.queries.clone(),
         auth: roles.auth.clone(),
+        accounts: roles.auth.clone(),
+        invitations: roles.auth.clone(),
+        audit: Arc::new(AuditLog::new(adapters.log.clone(), adapters.log.clone())),
+        clock: Arc::clone(&process.clock),
         imports: roles.imports.clone(),
         people: roles.people.clone(),
         entropy: Arc::clone(&process.entropy),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klatch_auth::{Auth, Parts, TrustedIssuer};
+use klatch_auth::{AuditLog, Auth, Parts, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_fanout::{FanOut, FanOutConfig, FanOutStats};
 use klatch_meter::{Part, metered};
@@ -155,10 +155,15 @@ fn start_auth(
     let parts = Parts {
         accounts: adapters.accounts.clone(),
         sessions: adapters.accounts.clone(),
+        resets: adapters.accounts.clone(),
+        invitations: adapters.accounts.clone(),
+        api_tokens: adapters.accounts.clone(),
         claims: adapters.accounts.clone(),
         keys: adapters.keys.clone(),
         ring: Arc::clone(&adapters.key_ring),
         log: adapters.log.clone(),
+        audit: Arc::new(AuditLog::new(adapters.log.clone(), adapters.log.clone())),
+        mailer: None,
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
     };

@@ -2,9 +2,8 @@
 
 use klatch_domain::event::{Change, Event, RoomCreated, TimelineEvent};
 use klatch_domain::member::MemberRole;
-use klatch_domain::permission::Actor;
+use klatch_domain::permission::{self, Actor, ServerAction};
 use klatch_domain::room::{Room, RoomTexts, RoomType, Visibility};
-use klatch_domain::user::ServerRole;
 use klatch_domain::{Rejection, RoomId, Seq, Timestamp, UserId, limits};
 use klatch_ports::accounts::{Claim, ClaimKind, Claimed};
 use klatch_ports::api::commands::{CreateRoom, RoomMade};
@@ -29,9 +28,7 @@ impl CommandService {
         actor: Actor,
         wish: CreateRoom,
     ) -> ServiceResult<RoomMade> {
-        if actor.role == ServerRole::Guest {
-            return Err(Rejection::Forbidden.into());
-        }
+        permission::check_server(actor, ServerAction::CreateRoom)?;
         let at = self.deps.clock.now();
         let created = self.check_wish(actor, wish).await?;
         let beginning = Beginning { actor, at, created };

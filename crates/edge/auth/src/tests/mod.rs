@@ -23,7 +23,7 @@ use klatch_testkit::{ManualClock, SeededEntropy};
 
 use crate::config::{Config, HashCost, TrustedIssuer};
 use crate::signing::SigningKeys;
-use crate::{Auth, Parts};
+use crate::{AuditLog, Auth, Parts};
 
 const PASSWORD: &str = "a long enough one";
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -99,10 +99,15 @@ impl World {
         let parts = Parts {
             accounts: Arc::clone(&accounts) as _,
             sessions: Arc::clone(&accounts) as _,
+            resets: Arc::clone(&accounts) as _,
+            invitations: Arc::clone(&accounts) as _,
+            api_tokens: Arc::clone(&accounts) as _,
             claims: Arc::clone(&accounts) as _,
             keys: Arc::clone(&keys) as _,
             ring: Arc::clone(&ring),
             log: Arc::clone(&log) as _,
+            audit: Arc::new(AuditLog::new(Arc::clone(&log) as _, Arc::new(log.inner.clone()))),
+            mailer: None,
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
         };
@@ -159,6 +164,7 @@ fn wish(name: &str) -> Register {
         password: PASSWORD.to_owned(),
         display_name: None,
         setup_token: None,
+        invitation: None,
         device: "test".to_owned(),
     }
 }

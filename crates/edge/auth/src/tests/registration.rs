@@ -4,7 +4,7 @@ use std::time::Duration;
 use klatch_domain::user::ServerRole;
 use klatch_domain::{Rejection, UserChange, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::accounts::{Account, AccountStore, Claim, ClaimKind, Claims as _};
+use klatch_ports::accounts::{Account, AccountStore, Claim, ClaimKind, Claims as _, Replaced};
 use klatch_ports::api::ServiceError;
 use klatch_ports::api::auth::{SignInError, TokenVerifier as _};
 
@@ -36,6 +36,18 @@ impl AccountStore for FullAccounts {
     async fn has_admin(&self) -> PortResult<bool> {
         self.inner.has_admin().await
     }
+
+    async fn replace(&self, account: &Account, expected: &Account) -> PortResult<Replaced> {
+        self.inner.replace(account, expected).await
+    }
+
+    async fn mark_announced(&self, users: &[UserId]) -> PortResult<()> {
+        self.inner.mark_announced(users).await
+    }
+
+    async fn page(&self, after: Option<UserId>, limit: usize) -> PortResult<Vec<Account>> {
+        self.inner.page(after, limit).await
+    }
 }
 
 fn is_taken<T>(answer: &Result<T, SignInError>, what: &str) -> bool {
@@ -56,7 +68,10 @@ async fn a_registered_person_has_an_event_a_session_and_their_name() {
     assert_eq!(signed_in.role, ServerRole::Member);
     assert_eq!(signed_in.expires_in, 900);
     let identity = world.auth.verify(&signed_in.access_token).await.unwrap();
-    assert_eq!((identity.actor.user, identity.session), (signed_in.user, Some(signed_in.session)));
+    assert_eq!(
+        (identity.actor.user, identity.session()),
+        (signed_in.user, Some(signed_in.session))
+    );
     let events = world.events().await;
     let [Event::User(first)] = events.as_slice() else { panic!("{events:?}") };
     let UserChange::Registered { profile, .. } = &first.change else { panic!("{first:?}") };

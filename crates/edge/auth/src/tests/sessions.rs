@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use klatch_domain::audit::By;
 use klatch_ports::accounts::{Account, AccountStore, SessionStore};
+use klatch_ports::api::accounts::{AccountApi as _, AccountChange};
 use klatch_ports::api::auth::{SignInError, TokenError, TokenVerifier as _};
 
 use super::*;
@@ -179,7 +181,8 @@ async fn a_lock_counts_at_once_and_is_told_to_who_knows_the_password() {
     let world = World::new();
     let signed_in = world.register("ann").await;
     let open = world.auth.verify(&signed_in.access_token).await.unwrap();
-    world.auth.set_locked(signed_in.user, true).await.unwrap();
+    let lock = |banned| AccountChange { banned: Some(banned), role: None };
+    world.auth.change_account(By::Operator, signed_in.user, lock(true)).await.unwrap();
     assert_eq!(world.auth.verify(&signed_in.access_token).await, Err(TokenError::Revoked));
     assert_eq!(world.auth.recheck(&open), Err(TokenError::Revoked));
     let right = world.auth.login("ann", PASSWORD, "test", "here").await;
@@ -187,10 +190,11 @@ async fn a_lock_counts_at_once_and_is_told_to_who_knows_the_password() {
     let wrong = world.auth.login("ann", "wrong password", "test", "here").await;
     assert!(matches!(wrong, Err(SignInError::WrongCredentials)));
     let refreshed = world.auth.refresh(&signed_in.refresh_token).await;
-    assert!(matches!(refreshed, Err(SignInError::AccountLocked)));
-    world.auth.set_locked(signed_in.user, false).await.unwrap();
-    assert_eq!(world.auth.recheck(&open), Ok(open.actor));
-    assert!(world.auth.verify(&signed_in.access_token).await.is_ok());
+    assert!(matches!(refreshed, Err(SignInError::InvalidRefreshToken)));
+    world.auth.change_account(By::Operator, signed_in.user, lock(false)).await.unwrap();
+    // The session has ended for good.
+    assert_eq!(world.auth.recheck(&open), Err(TokenError::Revoked));
+    world.auth.login("ann", PASSWORD, "test", "here").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

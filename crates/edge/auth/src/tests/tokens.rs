@@ -196,7 +196,7 @@ async fn a_trusted_issuer_names_users_and_brings_its_own() {
     let header = json!({"alg": "HS256"});
     let token = |subject| signed(SECRET, &header, &shop_claims(&world, subject));
     let identity = world.auth.verify(&token("Ann")).await.unwrap();
-    assert_eq!((identity.actor.user, identity.session), (ann.user, None));
+    assert_eq!((identity.actor.user, identity.session()), (ann.user, None));
     let claims = with(&shop_claims(&world, "customer/77"), "name", json!("Zoë Q."));
     let first = world.auth.verify(&signed(SECRET, &header, &claims)).await.unwrap();
     let again = world.auth.verify(&token("customer/77")).await.unwrap();

@@ -12,9 +12,10 @@ use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::account::{Login, Logout, NewAccount, Refresh, SignedInBody};
 
 use crate::body::{Json, MaybeJson};
-use crate::caller::Caller;
+use crate::caller::Person;
 use crate::edge::{Edge, Shared};
 use crate::fault::Fault;
+use crate::routes::invitations;
 use crate::{address, cookies, reply};
 
 pub(crate) fn routes() -> Router<Shared> {
@@ -27,15 +28,19 @@ pub(crate) fn routes() -> Router<Shared> {
 
 /// Make an account and sign in
 ///
-/// The answer's `position` lets reads see the account at once.
+/// The answer's `position` lets reads see the account at once. With an `invitation` this works on a
+/// closed server too; the room it leads to is entered (`roomId`), unless whoever invited may not
+/// bring people there any more.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth",
     request_body = NewAccount,
     responses(
         (status = 201, description = "Made", body = SignedInBody),
         (status = 403, body = ProblemDocument,
-         description = "`registration_closed`, `invalid_setup_token`"),
+         description = "`registration_closed`, `invalid_setup_token`, `invalid_invitation`"),
         (status = 409, description = "`username_taken`, `email_taken`", body = ProblemDocument),
+        (status = 410, body = ProblemDocument,
+         description = "`invitation_expired`, `invitation_used_up`, `invitation_revoked`"),
         (status = 422, description = "`invalid_field`", body = ProblemDocument),
     )
 )]
@@ -45,7 +50,14 @@ pub(crate) async fn register(
     Json(body): Json<NewAccount>,
 ) -> Result<Response, Fault> {
     let (wish, cookie) = body.into_wish(device(&parts.headers));
-    let signed_in = edge.services.auth.register(wish).await?;
+    let mut signed_in = edge.services.auth.register(wish).await?;
+    if let Some(welcome) = signed_in.welcome {
+        // The account is there whatever becomes of the room; the link can be opened again.
+        match invitations::enter(&edge, signed_in.user, welcome).await {
+            Ok(_) => {}
+            Err(_) => signed_in.welcome = None,
+        }
+    }
     answer(&edge, StatusCode::CREATED, &signed_in, cookie)
 }
 
@@ -115,7 +127,7 @@ pub(crate) async fn refresh(
     }
 }
 
-/// End this session
+/// End this session, or with `everywhere` all of them
 ///
 /// Its tokens stop working at once, its WebSocket connections close within a second.
 #[utoipa::path(
@@ -126,10 +138,12 @@ pub(crate) async fn refresh(
 )]
 pub(crate) async fn logout(
     State(edge): State<Shared>,
-    caller: Caller,
-    MaybeJson(Logout { cookie: _ }): MaybeJson<Logout>,
+    person: Person,
+    MaybeJson(Logout { cookie: _, everywhere }): MaybeJson<Logout>,
 ) -> Result<Response, Fault> {
-    if let Some(session) = caller.session {
+    if everywhere {
+        edge.services.accounts.end_sessions(person.actor.user).await?;
+    } else if let Some(session) = person.session {
         edge.services.auth.logout(session).await?;
     }
     let mut response = reply::no_content();

@@ -1,12 +1,15 @@
 //! The routes, one file per resource.
 
+pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod import;
+pub(crate) mod invitations;
 pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod meta;
+pub(crate) mod passwords;
 pub(crate) mod presence;
 pub(crate) mod rooms;
 pub(crate) mod sessions;
@@ -22,6 +25,9 @@ pub(crate) fn api() -> Router<Shared> {
     Router::new()
         .merge(auth::routes())
         .merge(sessions::routes())
+        .merge(passwords::routes())
+        .merge(invitations::routes())
+        .merge(admin::routes())
         .merge(users::routes())
         .merge(rooms::routes())
         .merge(members::routes())

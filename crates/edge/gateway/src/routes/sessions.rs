@@ -9,15 +9,15 @@ use klatch_protocol::problem::{Code, ProblemDocument};
 use klatch_protocol::rest::account::SessionBody;
 use klatch_protocol::rest::page::PageBody;
 
-use crate::caller::Caller;
+use crate::caller::Person;
 use crate::edge::Shared;
 use crate::fault::Fault;
 use crate::paths::OfSession;
-use crate::reply;
+use crate::{cookies, reply};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
-        .route("/auth/sessions", get(list))
+        .route("/auth/sessions", get(list).delete(end_all))
         .route("/auth/sessions/{sessionId}", delete(end))
 }
 
@@ -27,11 +27,24 @@ pub(crate) fn routes() -> Router<Shared> {
     responses((status = 200, description = "All of them", body = PageBody<SessionBody>)),
     security(("token" = []), ("cookie" = []))
 )]
-pub(crate) async fn list(State(edge): State<Shared>, caller: Caller) -> Result<Response, Fault> {
-    let sessions = edge.services.auth.sessions(caller.actor.user).await?;
-    let show = |view| SessionBody::of(view, caller.session);
+pub(crate) async fn list(State(edge): State<Shared>, person: Person) -> Result<Response, Fault> {
+    let sessions = edge.services.auth.sessions(person.actor.user).await?;
+    let show = |view| SessionBody::of(view, person.session);
     let items = sessions.into_iter().map(show).collect();
     reply::json(StatusCode::OK, &PageBody { items, next_cursor: None })
+}
+
+/// End all your sessions, this one too
+#[utoipa::path(
+    delete, path = "/api/v1/auth/sessions", tag = "auth",
+    responses((status = 204, description = "Ended; connections close within a second")),
+    security(("token" = []), ("cookie" = []))
+)]
+pub(crate) async fn end_all(State(edge): State<Shared>, person: Person) -> Result<Response, Fault> {
+    edge.services.accounts.end_sessions(person.actor.user).await?;
+    let mut response = reply::no_content();
+    cookies::clear(response.headers_mut(), &edge);
+    Ok(response)
 }
 
 /// End one of your sessions
@@ -46,9 +59,9 @@ pub(crate) async fn list(State(edge): State<Shared>, caller: Caller) -> Result<R
 )]
 pub(crate) async fn end(
     State(edge): State<Shared>,
-    caller: Caller,
+    person: Person,
     OfSession(session): OfSession,
 ) -> Result<Response, Fault> {
-    let ended = edge.services.auth.end_session(caller.actor.user, session).await?;
+    let ended = edge.services.auth.end_session(person.actor.user, session).await?;
     if ended { Ok(reply::no_content()) } else { Err(Code::SessionNotFound.into()) }
 }

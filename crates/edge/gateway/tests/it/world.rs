@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use klatch_auth::{Auth, HashCost, Parts, SigningKeys, TrustedIssuer};
+use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_domain::Entropy;
 use klatch_gateway::{Config, Hooks, Readiness, ServerLimits, Services};
@@ -109,14 +109,23 @@ impl Engines {
         }
     }
 
+    fn audit(&self) -> AuditLog {
+        AuditLog::new(self.log.clone(), self.log.clone())
+    }
+
     fn auth(&self) -> Auth {
         let parts = Parts {
             accounts: self.accounts.clone(),
             sessions: self.accounts.clone(),
+            resets: self.accounts.clone(),
+            invitations: self.accounts.clone(),
+            api_tokens: self.accounts.clone(),
             claims: self.accounts.clone(),
             keys: self.keys.clone(),
             ring: self.ring.clone(),
             log: self.log.clone(),
+            audit: Arc::new(self.audit()),
+            mailer: None,
             clock: Arc::new(self.clock.clone()),
             entropy: self.entropy.clone(),
         };
@@ -223,6 +232,10 @@ impl World {
             commands: commands.clone(),
             queries: Arc::new(queries),
             auth: auth.clone(),
+            accounts: auth.clone(),
+            invitations: auth.clone(),
+            audit: Arc::new(engines.audit()),
+            clock: Arc::new(engines.clock.clone()),
             imports: Arc::new(Importer(commands)),
             people: Arc::new(engines.people()),
             entropy: engines.entropy.clone(),

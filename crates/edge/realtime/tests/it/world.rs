@@ -17,6 +17,7 @@ use klatch_domain::member::MemberRole;
 use klatch_domain::message::MessageBody;
 use klatch_domain::permission::Actor;
 use klatch_domain::room::{Room, RoomTexts, RoomTextsPatch, RoomType, Visibility};
+use klatch_domain::scope::Scopes;
 use klatch_domain::user::{Profile, ServerRole, User};
 use klatch_domain::{
     Clock, ContentType, Entropy, InstanceId, MessageId, Ordinal, Rejection, RoomId, Seq, Timestamp,
@@ -28,7 +29,7 @@ use klatch_memory::kv::MemoryKv;
 use klatch_memory::log::MemoryLog;
 use klatch_memory::messages::MessageStore;
 use klatch_memory::metadata::MetadataStore;
-use klatch_ports::api::auth::{Identity, TokenError, TokenVerifier};
+use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::api::commands::{
     Changed, CommandApi, CreateRoom, Reply, RoomMade, SendMessage, Sent,
 };
@@ -98,7 +99,8 @@ impl TokenVerifier for Tokens {
         let user: UserId = token.parse().map_err(|_| TokenError::Invalid)?;
         let actor = Actor { user, role: ServerRole::Member };
         let expires_at = self.expiries.lock().get(&user).copied().unwrap_or(Timestamp::MAX);
-        let identity = Identity { actor, session: None, expires_at };
+        let identity =
+            Identity { actor, credential: Credential::Issuer, scopes: Scopes::ALL, expires_at };
         self.recheck(&identity).map(|_| identity)
     }
 

@@ -1,12 +1,14 @@
 //! Black-box tests of the built binary, over HTTP, WebSocket and signals.
 #![cfg(test)]
 
+mod accounts;
 mod bench;
 mod conversation;
 mod doctor;
 mod door;
 mod frames;
 mod hostile;
+mod invitations;
 mod kills;
 mod leaving;
 mod machine;

@@ -12,6 +12,9 @@ use klatch_e2e::server::{Server, Settings, quiet};
 use klatch_e2e::token;
 use serde_json::{Value, json};
 
+/// An id of nothing.
+const NOTHING: &str = "0192f7a0-5c3e-7abc-8def-0123456789ab";
+
 /// Who tries. All but the first two have a good token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
@@ -49,13 +52,28 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
     let text = json!({"content": "hello"});
     BTreeMap::from([
         (("POST", "/api/v1/admin/import"), (Needs::Admin, json!({"type": "user", "id": "x"}))),
+        (("GET", "/api/v1/admin/audit"), (Needs::Admin, none.clone())),
+        (("GET", "/api/v1/admin/users"), (Needs::Admin, none.clone())),
+        (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),
+        (("PATCH", "/api/v1/admin/users/{userId}"), (Needs::Admin, json!({"role": "admin"}))),
+        (("POST", "/api/v1/admin/users/{userId}/reset"), (Needs::Admin, none.clone())),
         (("POST", "/api/v1/auth/login"), (Needs::Nothing, json!({}))),
         (("POST", "/api/v1/auth/logout"), (Needs::Token, none.clone())),
         (("POST", "/api/v1/auth/refresh"), (Needs::Nothing, json!({}))),
         (("POST", "/api/v1/auth/register"), (Needs::Nothing, json!({}))),
+        (("POST", "/api/v1/auth/reset"), (Needs::Nothing, json!({}))),
+        (("POST", "/api/v1/auth/reset/request"), (Needs::Nothing, json!({}))),
         (("GET", "/api/v1/auth/sessions"), (Needs::Token, none.clone())),
+        // Tokens of other issuers have no session that would end with them.
+        (("DELETE", "/api/v1/auth/sessions"), (Needs::Token, none.clone())),
         (("DELETE", "/api/v1/auth/sessions/{sessionId}"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/docs"), (Needs::Nothing, none.clone())),
+        // With `roomId` for those who run the room.
+        (("GET", "/api/v1/invitations"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/invitations"), (Needs::Owner, json!({"roomId": "{roomId}"}))),
+        (("POST", "/api/v1/invitations/accept"), (Needs::Token, json!({}))),
+        (("DELETE", "/api/v1/invitations/{invitationId}"), (Needs::Token, none.clone())),
+        (("POST", "/api/v1/invitations/look"), (Needs::Nothing, json!({}))),
         (("GET", "/api/v1/meta"), (Needs::Nothing, none.clone())),
         (("GET", "/api/v1/openapi.json"), (Needs::Nothing, none.clone())),
         (("GET", "/api/v1/problems"), (Needs::Nothing, none.clone())),
@@ -93,6 +111,7 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
         (("GET", "/api/v1/users/me"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/users/me/presence"), (Needs::Token, none.clone())),
         (("PUT", "/api/v1/users/me/presence"), (Needs::Token, json!({"status": "away"}))),
+        (("POST", "/api/v1/users/me/password"), (Needs::Token, json!({}))),
         (("GET", "/api/v1/users/{userId}"), (Needs::Token, none.clone())),
         (("GET", "/healthz"), (Needs::Nothing, none.clone())),
         (("GET", "/metrics"), (Needs::Nothing, none.clone())),
@@ -207,7 +226,8 @@ async fn every_documented_route_answers_everyone_as_its_row_says() {
                     .replace("{messageId}", &message)
                     .replace("{userId}", &people.ids["other"])
                     .replace("{strangerId}", &people.ids["stranger"])
-                    .replace("{sessionId}", "0192f7a0-5c3e-7abc-8def-0123456789ab")
+                    .replace("{sessionId}", NOTHING)
+                    .replace("{invitationId}", NOTHING)
                     .replace("{code}", "room_not_found")
             };
             let body = if body.is_null() { String::new() } else { fill(&body.to_string()) };

@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use klatch_domain::member::MemberRole;
-use klatch_domain::permission::Actor;
+use klatch_domain::permission::{self, Actor, ServerAction};
 use klatch_domain::room::{RoomTexts, RoomType, Visibility};
-use klatch_domain::user::ServerRole;
 use klatch_domain::{ContentType, MessageId, Rejection, RoomId, UserId};
 use klatch_ports::api::commands::{Changed, Sent};
 use klatch_ports::api::import::{ImportApi, ImportError, ImportItem, ImportOutcome, ImportSession};
@@ -65,9 +64,7 @@ enum Running {
 #[async_trait]
 impl ImportApi for Importer {
     async fn begin(&self, actor: Actor) -> ServiceResult<Box<dyn ImportSession>> {
-        if actor.role != ServerRole::Admin {
-            return Err(Rejection::AdminOnly.into());
-        }
+        permission::check_server(actor, ServerAction::Import)?;
         let service = Arc::clone(&self.0);
         let only = Arc::clone(&service.importing).try_acquire_owned();
         let only = only.map_err(|_| ServiceError::Busy)?;

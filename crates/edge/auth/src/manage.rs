@@ -1,0 +1,125 @@
+//! Accounts as those who run the server see and change them.
+
+use klatch_domain::audit::{Act, AuditEntry, By};
+use klatch_domain::permission::ServerAction;
+use klatch_domain::user::ServerRole;
+use klatch_domain::{Event, Rejection, UserChange, UserEvent, UserId};
+use klatch_ports::accounts::Account;
+use klatch_ports::api::accounts::{AccountChange, AccountView};
+use klatch_ports::api::queries::{Page, PageRequest};
+use klatch_ports::api::{ServiceError, ServiceResult};
+use klatch_ports::log::{Append, AppendError, Expected};
+use klatch_ports::{PortResult, StreamId};
+use klatch_protocol::event;
+use smallvec::smallvec;
+
+use crate::Auth;
+
+impl Auth {
+    pub(crate) async fn list_accounts(
+        &self,
+        by: By,
+        page: PageRequest,
+    ) -> ServiceResult<Page<AccountView>> {
+        by.check(ServerAction::ManageAccounts)?;
+        let after = page.cursor.map(|cursor| cursor.parse::<UserId>()).transpose();
+        let after = after.map_err(|_| Rejection::InvalidField("cursor"))?;
+        let mut accounts = self.parts.accounts.page(after, page.limit + 1).await?;
+        let more = accounts.len() > page.limit;
+        accounts.truncate(page.limit);
+        let next = accounts.last().filter(|_| more).map(|last| last.user.to_string());
+        let mut items = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            items.push(self.view(account).await?);
+        }
+        Ok(Page { items, next })
+    }
+
+    pub(crate) async fn view_account(&self, by: By, user: UserId) -> ServiceResult<AccountView> {
+        by.check(ServerAction::ManageAccounts)?;
+        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        Ok(self.view(account).await?)
+    }
+
+    pub(crate) async fn view_named(&self, by: By, login: &str) -> ServiceResult<AccountView> {
+        by.check(ServerAction::ManageAccounts)?;
+        let account = self.find(login).await?.ok_or(Rejection::UserNotFound)?;
+        Ok(self.view(account).await?)
+    }
+
+    pub(crate) async fn view(&self, account: Account) -> PortResult<AccountView> {
+        Ok(AccountView {
+            user: account.user,
+            profile: self.profile(&account).await?,
+            role: account.role,
+            bot: account.bot,
+            banned: account.banned,
+            has_password: account.password_hash.is_some(),
+            created_at: account.created_at,
+        })
+    }
+
+    /// What is asked for again is told to the log again: so a change whose answer was lost is
+    /// simply repeated.
+    pub(crate) async fn manage_account(
+        &self,
+        by: By,
+        user: UserId,
+        wish: AccountChange,
+    ) -> ServiceResult<AccountView> {
+        by.check(ServerAction::ManageAccounts)?;
+        if wish.banned == Some(true) && by.user() == Some(user) {
+            return Err(Rejection::NotYourself.into());
+        }
+        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        if account.bot && wish.role == Some(ServerRole::Admin) {
+            // A program runs the server in the name of a person, with that person's token.
+            return Err(Rejection::InvalidField("role").into());
+        }
+        let (_, account) = self
+            .change(user, |account| {
+                account.role = wish.role.unwrap_or(account.role);
+                account.banned = wish.banned.unwrap_or(account.banned);
+            })
+            .await?;
+        self.verifier.set_standing(user, account.role, account.banned);
+        let entry = AuditEntry::new(self.parts.clock.now(), by, Act::RoleChanged);
+        let entry = AuditEntry { user: Some(user), ..entry };
+        if let Some(role) = wish.role {
+            self.tell_role(user, role).await?;
+            self.note(AuditEntry { role: Some(role), ..entry }).await?;
+        }
+        if let Some(banned) = wish.banned {
+            if banned {
+                self.end_all_sessions(user, None).await?;
+            }
+            let act = if banned { Act::Banned } else { Act::Unbanned };
+            self.note(AuditEntry { act, ..entry }).await?;
+        }
+        tracing::info!(user.id = %user, ?wish, "an account was changed");
+        Ok(self.view(account).await?)
+    }
+
+    async fn tell_role(&self, user: UserId, role: ServerRole) -> ServiceResult<()> {
+        let change = UserChange::RoleChanged { role };
+        let event = Event::User(UserEvent { user, at: self.parts.clock.now(), change });
+        let append = Append {
+            stream: StreamId::Meta,
+            key: event::key(&event),
+            expected: Expected::Any,
+            records: smallvec![event::encode(&event)],
+        };
+        match self.parts.log.append(append).await {
+            Ok(_) => Ok(()),
+            // Nothing is expected, so nothing conflicts.
+            Err(AppendError::Conflict { .. }) => Err(ServiceError::Busy),
+            Err(AppendError::Port(error)) => Err(ServiceError::OutcomeUnknown(error)),
+        }
+    }
+
+    /// Appends to the audit log.
+    pub(crate) async fn note(&self, entry: AuditEntry) -> ServiceResult<()> {
+        self.parts.audit.record(&entry).await?;
+        Ok(())
+    }
+}
