@@ -56,7 +56,9 @@ export class Server {
   async up(): Promise<void> {
     const listen = `127.0.0.1:${this.port}`;
     const args = ['serve', '--listen', listen, '--data-dir', this.dataDir, '--demo'];
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // One machine stands for many people.
+    const env = { ...process.env, KLATCH_LIMITS__PROFILE: 'test' };
+    const child = spawn(BINARY, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(child);
     child.once('exit', () => running.delete(child));

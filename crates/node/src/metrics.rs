@@ -6,6 +6,7 @@ use std::sync::Arc;
 use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
 use klatch_embedded::stores::{MessageStore, MetadataStore};
 use klatch_fanout::FanOutStats;
+use klatch_limits::Limiter;
 use klatch_memory::bus::MemoryBus;
 use klatch_pump::Progress;
 
@@ -21,6 +22,7 @@ pub(crate) struct Sources {
     realtime: Arc<klatch_realtime::Stats>,
     messages: Arc<MessageStore>,
     metadata: Arc<MetadataStore>,
+    limits: Arc<Limiter>,
     instance: String,
     durability: Durability,
 }
@@ -59,6 +61,7 @@ impl Sources {
             realtime: roles.realtime.stats(),
             messages: adapters.messages.clone(),
             metadata: adapters.metadata.clone(),
+            limits: Arc::clone(&roles.limits),
             instance: process.instance.to_string(),
             durability: Durability::of(&process.config.server.data_dir),
         }
@@ -80,7 +83,20 @@ impl Sources {
         self.workers(&mut page);
         self.fanout(&mut page);
         self.realtime(&mut page);
+        self.limits(&mut page);
         page.0
+    }
+
+    fn limits(&self, page: &mut Page) {
+        let name = "klatch_limits_refused_total";
+        page.about(name, "counter", "Requests and frames beyond their sender's window.");
+        for (action, count) in self.limits.refusals() {
+            page.value(name, &format!("{{action=\"{}\"}}", action.name()), count);
+        }
+        let alone = self.limits.alone();
+        page.counter("klatch_limits_alone_total", "Times the KV could not be asked.", alone);
+        let buckets = self.limits.buckets() as u64;
+        page.gauge("klatch_limits_buckets", "Windows in memory, at most 65536.", buckets);
     }
 
     fn log(&self, page: &mut Page) {

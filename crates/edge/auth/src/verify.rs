@@ -42,6 +42,7 @@ pub(crate) struct Proven {
 #[derive(Clone, Copy)]
 struct Standing {
     role: ServerRole,
+    bot: bool,
     banned: bool,
     seen: Instant,
 }
@@ -128,8 +129,8 @@ impl TokenVerifier for Auth {
             return Err(TokenError::Revoked);
         }
         match self.standing(user).await.map_err(|error| unavailable(&error))? {
-            Some(Standing { role, banned: false, .. }) => {
-                Ok(Identity { actor: Actor { user, role }, credential, scopes, expires_at })
+            Some(Standing { role, bot, banned: false, .. }) => {
+                Ok(Identity { actor: Actor { user, role }, credential, scopes, expires_at, bot })
             }
             Some(Standing { banned: true, .. }) | None => Err(TokenError::Revoked),
         }
@@ -263,7 +264,8 @@ impl Auth {
         }
         let seen = Instant::now();
         let Some(account) = self.parts.accounts.get(user).await? else { return Ok(None) };
-        let standing = Standing { role: account.role, banned: account.banned, seen };
+        let (role, bot, banned) = (account.role, account.bot, account.banned);
+        let standing = Standing { role, bot, banned, seen };
         self.verifier.accounts.put(user, standing);
         Ok(Some(standing))
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::request::Parts;
+use klatch_limits::Address;
 
 use crate::config::Network;
 
@@ -10,12 +11,15 @@ use crate::config::Network;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
-/// The client's address for counting failures: behind trusted proxies what they say, and of
-/// version 6 the first 64 bits, because a household has all addresses behind them.
-pub(crate) fn client(parts: &Parts, trusted: &[Network]) -> String {
-    let Some(Peer(peer)) = parts.extensions.get::<Peer>() else { return "unknown".to_owned() };
+/// The client's address for counting: behind trusted proxies what they say. Requests that came in
+/// some other way than through the server's listener are counted together.
+pub(crate) fn client(parts: &Parts, trusted: &[Network]) -> Address {
+    let Some(Peer(peer)) = parts.extensions.get::<Peer>() else { return Address::default() };
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.ip().to_canonical();
+    if !is_trusted(client) {
+        return client.into();
+    }
     // The rightmost entry was written by the proxy that spoke to us; go on to the left as long as
     // the writer is trusted.
     for entry in forwarded_for(parts).rev() {
@@ -27,13 +31,7 @@ pub(crate) fn client(parts: &Parts, trusted: &[Network]) -> String {
             Err(_) => break,
         }
     }
-    match client {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
+    client.into()
 }
 
 fn forwarded_for(parts: &Parts) -> impl DoubleEndedIterator<Item = &str> {
@@ -54,7 +52,7 @@ mod tests {
         let mut parts = request.body(()).unwrap().into_parts().0;
         parts.extensions.insert(Peer(SocketAddr::new(peer.parse().unwrap(), 1)));
         let trusted: Vec<Network> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-        client(&parts, &trusted)
+        client(&parts, &trusted).to_string()
     }
 
     #[test]

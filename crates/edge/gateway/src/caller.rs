@@ -7,12 +7,13 @@ use klatch_domain::SessionId;
 use klatch_domain::audit::By;
 use klatch_domain::permission::Actor;
 use klatch_domain::scope::Scope;
+use klatch_limits::Action;
 use klatch_ports::api::auth::{Credential, Identity};
 use klatch_protocol::problem::{Code, Problem};
 
-use crate::cookies;
 use crate::edge::Shared;
 use crate::fault::Fault;
+use crate::{cookies, limits};
 
 /// Questions that are too long for an address.
 const READS_BY_POST: [&str; 1] = ["/api/v1/presence/query"];
@@ -82,7 +83,16 @@ async fn identity(parts: &Parts, edge: &Shared) -> Result<Identity, Fault> {
         cookies::check_csrf(&parts.method, &parts.headers)?;
         token
     };
-    Ok(edge.services.auth.verify(token).await?)
+    let identity = match edge.services.auth.verify(token).await {
+        Ok(identity) => identity,
+        Err(error) => {
+            // Nobody tries tokens faster than that.
+            limits::of_address(edge, parts, Action::Other).await?;
+            return Err(error.into());
+        }
+    };
+    limits::of_caller(edge, parts, &identity).await?;
+    Ok(identity)
 }
 
 /// The scope that a route needs, by where it is and what its method says.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use futures::future::BoxFuture;
 use klatch_domain::{Clock, Entropy};
+use klatch_limits::Limiter;
 use klatch_ports::api::accounts::{AccountApi, InvitationApi};
 use klatch_ports::api::audit::AuditApi;
 use klatch_ports::api::auth::AuthApi;
@@ -34,6 +35,8 @@ pub struct Services {
     pub imports: Arc<dyn ImportApi>,
     /// Presence and typing.
     pub people: Arc<dyn PresenceApi>,
+    /// How often each may come.
+    pub limits: Arc<Limiter>,
     /// Time of day, for what ends by itself.
     pub clock: Arc<dyn Clock>,
     /// Randomness for request ids and CSRF tokens.
@@ -65,7 +68,8 @@ pub struct Hooks {
     /// Text for `GET /metrics`, in Prometheus' format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Other roles' routes, such as `GET /ws`. They get spans and security headers as all routes
-    /// do, and find [`crate::RequestId`] and [`crate::Peer`] beside each request.
+    /// do, and find [`crate::RequestId`], [`crate::Peer`] and [`klatch_limits::Address`] beside each
+    /// request.
     pub routes: Option<Router>,
 }
 

@@ -17,8 +17,10 @@ use klatch_protocol::problem::Code;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::address;
 use crate::edge::{Edge, Shared};
 use crate::fault::Fault;
+use crate::limits::Noted;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -34,13 +36,15 @@ const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-pub(crate) async fn finish(
-    State(edge): State<Shared>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn finish(State(edge): State<Shared>, request: Request, next: Next) -> Response {
     let request_id = request_id(&edge, request.headers());
-    request.extensions_mut().insert(RequestId(request_id.clone()));
+    let noted = Noted::default();
+    let (mut parts, body) = request.into_parts();
+    let address = address::client(&parts, &edge.config.trusted_proxies);
+    parts.extensions.insert(address);
+    parts.extensions.insert(noted.clone());
+    parts.extensions.insert(RequestId(request_id.clone()));
+    let request = Request::from_parts(parts, body);
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
     let span = tracing::debug_span!(
         "gateway.request",
@@ -66,6 +70,7 @@ pub(crate) async fn finish(
     }
     let status = response.status();
     let headers = response.headers_mut();
+    noted.tell(headers);
     if let Ok(value) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, value);
     }

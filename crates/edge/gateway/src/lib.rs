@@ -11,6 +11,7 @@ mod cookies;
 mod edge;
 mod fault;
 mod finish;
+mod limits;
 mod openapi;
 mod pages;
 mod params;

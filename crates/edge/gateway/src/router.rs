@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::edge::{Edge, Hooks, Services, Shared};
 use crate::fault::Fault;
 use crate::finish::finish;
-use crate::{routes, web};
+use crate::{limits, routes, web};
 
 /// The whole interface: REST under `/api/v1`, health, metrics, the hooks' routes, and the web
 /// client everywhere else.
@@ -22,8 +22,9 @@ pub fn router(services: Services, config: Config, hooks: Hooks) -> Router {
     let cors = cors(&config);
     let others = hooks.routes.clone().unwrap_or_default();
     let edge: Shared = Arc::new(Edge { services, config, hooks });
+    let counted = middleware::from_fn_with_state(Arc::clone(&edge), limits::by_address);
     let mut router = Router::new()
-        .nest("/api/v1", routes::api())
+        .nest("/api/v1", routes::api().route_layer(counted))
         .merge(routes::health::routes())
         .with_state(Arc::clone(&edge))
         .merge(others)
@@ -64,15 +65,20 @@ fn cors(config: &Config) -> Option<CorsLayer> {
             header("x-klatch-position"),
             header("x-request-id"),
         ])
-        .expose_headers([
-            ETAG,
-            LOCATION,
-            RETRY_AFTER,
-            header("idempotency-replayed"),
-            header("preference-applied"),
-            header("x-klatch-position"),
-            header("x-request-id"),
-        ])
+        .expose_headers(
+            [
+                ETAG,
+                LOCATION,
+                RETRY_AFTER,
+                header("idempotency-replayed"),
+                header("preference-applied"),
+                header("x-klatch-position"),
+                header("x-request-id"),
+            ]
+            .into_iter()
+            .chain(limits::HEADERS)
+            .collect::<Vec<_>>(),
+        )
         .max_age(std::time::Duration::from_mins(10));
     Some(layer)
 }

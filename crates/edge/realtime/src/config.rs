@@ -72,8 +72,6 @@ pub struct RealtimeConfig {
 pub struct DoorLimits {
     /// Most connections at a time; more are refused (503 `busy`).
     pub connections: usize,
-    /// Most connections of one user; more are refused (429 `rate_limited`). 0: no limit.
-    pub connections_per_user: u32,
     /// Handshakes that are worked on at the same time; others wait for their turn.
     pub handshakes_at_once: usize,
     /// How long a handshake may wait for its turn before it is refused (503 `busy`).
@@ -86,7 +84,6 @@ impl Default for DoorLimits {
     fn default() -> Self {
         Self {
             connections: 1_000_000,
-            connections_per_user: 20,
             handshakes_at_once: 256,
             handshake_wait: Duration::from_secs(5),
             handshakes_per_second: 10_000,

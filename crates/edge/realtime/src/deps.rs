@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use klatch_domain::{Clock, Entropy};
+use klatch_limits::Limiter;
 use klatch_ports::api::auth::TokenVerifier;
 use klatch_ports::api::commands::CommandApi;
 use klatch_ports::api::presence::PresenceApi;
@@ -26,6 +27,8 @@ pub struct Deps {
     pub bus: Arc<dyn BusSubscriber>,
     /// Tells all instances that someone came, went or changed.
     pub signals: Arc<dyn BusPublisher>,
+    /// How often each may speak and connect.
+    pub limits: Arc<Limiter>,
     /// Who is connected here, for fan-out and for those who watch them.
     pub presence: Arc<dyn KvWriter>,
     /// Repairs and replays.

@@ -1,6 +1,7 @@
 //! Settings: defaults, then `klatch.toml`, then `KLATCH_SECTION__KEY`, then flags.
 
 mod error;
+mod limits;
 mod sections;
 
 use std::path::Path;

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use klatch_gateway::Network;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::ConfigError;
+use super::limits::Limits;
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -15,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) log: Log,
     pub(crate) realtime: Realtime,
+    pub(crate) limits: Limits,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -32,6 +35,9 @@ pub(crate) struct Server {
     pub(crate) public_url: Option<String>,
     /// Origins of other web pages that may use the API.
     pub(crate) allowed_origins: Vec<String>,
+    /// Addresses of the proxies before the server, such as `10.0.0.0/8`: what they say of where a
+    /// request comes from is believed.
+    pub(crate) trusted_proxies: Vec<String>,
     /// Most WebSocket connections at a time; as many as the limit of open files allows when absent.
     pub(crate) connections_max: Option<usize>,
     /// Seconds a shutdown may take before it is forced.
@@ -48,6 +54,7 @@ impl Default for Server {
             tls: None,
             public_url: None,
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             connections_max: None,
             grace_seconds: 30,
             read_model_wait_seconds: 3,
@@ -140,8 +147,6 @@ pub(crate) struct Realtime {
     pub(crate) frames_burst: u16,
     /// Most bytes of a message from a client, in KiB.
     pub(crate) frame_kib: u32,
-    /// Most connections of one user at a time; 0: no limit.
-    pub(crate) connections_per_user: u32,
     /// Most connections that may begin in a second; 0: no limit.
     pub(crate) handshakes_per_second: u32,
     /// Whether clients that offer permessage-deflate get it.
@@ -164,7 +169,6 @@ impl Default for Realtime {
             frames_per_second: 100,
             frames_burst: 1000,
             frame_kib: 64,
-            connections_per_user: 20,
             handshakes_per_second: 10_000,
             deflate: true,
             replay_events: 1_000,
@@ -219,6 +223,17 @@ impl Serialize for Secret {
 }
 
 impl Config {
+    /// The proxies that are believed.
+    pub(crate) fn trusted_proxies(&self) -> Result<Vec<Network>, ConfigError> {
+        let read = |text: &String| {
+            text.parse().map_err(|error| ConfigError::Refused {
+                key: "server.trusted_proxies",
+                problem: format!("{text:?} is {error}"),
+            })
+        };
+        self.server.trusted_proxies.iter().map(read).collect()
+    }
+
     /// Checks what types cannot.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let refuse =
@@ -257,6 +272,7 @@ impl Config {
         if !(1..=60).contains(&self.server.read_model_wait_seconds) {
             return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");
         }
+        self.trusted_proxies()?;
         if self.auth.setup_token.as_ref().is_some_and(|token| token.0.len() < 16) {
             return refuse("auth.setup_token", "it must have at least 16 characters");
         }

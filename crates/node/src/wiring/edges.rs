@@ -31,7 +31,7 @@ pub(super) fn router(
     adapters: &Adapters,
     roles: &Roles,
     sources: Sources,
-) -> Router {
+) -> Result<Router, ConfigError> {
     let services = Services {
         commands: roles.commands.clone(),
         queries: roles.queries.clone(),
@@ -42,6 +42,7 @@ pub(super) fn router(
         clock: Arc::clone(&process.clock),
         imports: roles.imports.clone(),
         people: roles.people.clone(),
+        limits: Arc::clone(&roles.limits),
         entropy: Arc::clone(&process.entropy),
     };
     let server = &process.config.server;
@@ -51,6 +52,7 @@ pub(super) fn router(
         secure_cookies: public_https || server.tls.is_some(),
         session_life: roles::session_life(&process.config),
         allowed_origins: server.allowed_origins.clone(),
+        trusted_proxies: process.config.trusted_proxies()?,
         ..klatch_gateway::Config::default()
     };
     let hooks = Hooks {
@@ -58,7 +60,7 @@ pub(super) fn router(
         metrics: Arc::new(move || sources.text()),
         routes: Some(websocket(roles.realtime.clone())),
     };
-    klatch_gateway::router(services, config, hooks)
+    Ok(klatch_gateway::router(services, config, hooks))
 }
 
 /// The certificate and key that the configuration names.

@@ -90,7 +90,7 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let setup_token = roles.auth.setup_token().await?;
     let closing = CancellationToken::new();
     let sources = Sources::new(&process, &adapters, &roles);
-    let router = edges::router(&process, &adapters, &roles, sources);
+    let router = edges::router(&process, &adapters, &roles, sources)?;
     let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use klatch_auth::{AuditLog, Auth, Parts, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_fanout::{FanOut, FanOutConfig, FanOutStats};
+use klatch_limits::Limiter;
 use klatch_meter::{Part, metered};
 use klatch_ports::api::import::ImportApi;
 use klatch_ports::log::LogReader as _;
@@ -37,6 +38,7 @@ pub(crate) struct Roles {
     pub(crate) imports: Arc<dyn ImportApi>,
     pub(crate) queries: Arc<Query>,
     pub(crate) people: Arc<PresenceService>,
+    pub(crate) limits: Arc<Limiter>,
     pub(crate) realtime: Realtime,
     pub(crate) projections: Vec<Arc<Progress>>,
     pub(crate) fanout: Vec<Arc<FanOutStats>>,
@@ -58,13 +60,16 @@ impl Roles {
         let fanout = start_fanout(process, adapters).await?;
         let queries = start_queries(process, adapters);
         let people = Arc::new(presence(process, adapters));
-        let realtime = start_realtime(process, adapters, (&auth, &commands, &people)).await?;
+        let limits = Arc::new(limiter(process, adapters));
+        let realtime =
+            start_realtime(process, adapters, (&auth, &commands, &people), &limits).await?;
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
             commands,
             queries,
             people,
+            limits,
             realtime,
             projections,
             fanout,
@@ -284,10 +289,16 @@ fn presence(process: &Process, adapters: &Adapters) -> PresenceService {
     PresenceService::new(deps, PresenceConfig { typing_members_max, ..PresenceConfig::default() })
 }
 
+fn limiter(process: &Process, adapters: &Adapters) -> Limiter {
+    let (kv, clock) = (Arc::new(adapters.kv.clone()), Arc::clone(&process.clock));
+    Limiter::new(process.config.limits.policy(), kv, clock)
+}
+
 async fn start_realtime(
     process: &Process,
     adapters: &Adapters,
     (auth, commands, people): (&Arc<Auth>, &Arc<CommandService>, &Arc<PresenceService>),
+    limits: &Arc<Limiter>,
 ) -> anyhow::Result<Realtime> {
     let deps = klatch_realtime::Deps {
         tokens: auth.clone(),
@@ -295,6 +306,7 @@ async fn start_realtime(
         people: people.clone(),
         bus: Arc::new(adapters.bus.clone()),
         signals: Arc::new(adapters.bus.clone()),
+        limits: Arc::clone(limits),
         presence: Arc::new(adapters.kv.clone()),
         log: adapters.log.clone(),
         metadata: adapters.metadata.clone(),
@@ -318,7 +330,6 @@ async fn start_realtime(
         allowed_origins: process.config.server.allowed_origins.clone(),
         door: DoorLimits {
             connections: process.capacity.connections,
-            connections_per_user: settings.connections_per_user,
             handshakes_per_second: settings.handshakes_per_second,
             ..DoorLimits::default()
         },

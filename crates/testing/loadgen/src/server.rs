@@ -128,7 +128,9 @@ impl Server {
         let mut argv = argv.clone();
         argv.extend(["--listen".into(), self.address.to_string().into()]);
         argv.extend(["--data-dir".into(), directory.join("data").into()]);
-        let mut environment = environment.clone();
+        // A few clients stand for many.
+        let mut environment =
+            [&[("KLATCH_LIMITS__PROFILE".into(), "test".into())], environment.as_slice()].concat();
         environment.extend(self.issuer.server_environment());
         let log = directory.join("server.log");
         let start = || Process::start(&argv, &environment, &log);

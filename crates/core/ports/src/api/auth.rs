@@ -32,6 +32,8 @@ pub struct Identity {
     pub scopes: Scopes,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// Whether a program acts under the user; it has limits of its own.
+    pub bot: bool,
 }
 
 impl Identity {

@@ -7,6 +7,7 @@ use axum::routing::post;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use klatch_limits::Address;
 use klatch_ports::api::auth::SignedIn;
 use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::account::{Login, Logout, NewAccount, Refresh, SignedInBody};
@@ -16,7 +17,7 @@ use crate::caller::Person;
 use crate::edge::{Edge, Shared};
 use crate::fault::Fault;
 use crate::routes::invitations;
-use crate::{address, cookies, reply};
+use crate::{cookies, reply};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -80,7 +81,7 @@ pub(crate) async fn login(
     Json(body): Json<Login>,
 ) -> Result<Response, Fault> {
     let Login { login, password, cookie } = body;
-    let address = address::client(&parts, &edge.config.trusted_proxies);
+    let address = parts.extensions.get::<Address>().copied().unwrap_or_default().to_string();
     let device = device(&parts.headers);
     let signed_in = edge.services.auth.login(&login, &password, &device, &address).await?;
     answer(&edge, StatusCode::OK, &signed_in, cookie)

@@ -6,6 +6,7 @@ mod bad_input;
 mod client;
 mod docs;
 mod import;
+mod limits;
 mod messages;
 mod presence;
 mod rooms;

@@ -10,6 +10,7 @@ use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_domain::Entropy;
 use klatch_gateway::{Config, Hooks, Readiness, ServerLimits, Services};
+use klatch_limits::{Limiter, Policy};
 use klatch_memory::accounts::Accounts;
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::key_index::MemoryKeyIndex;
@@ -69,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) not_ready: Option<String>,
     /// Sockets that were handed over by upgrades.
     pub(crate) handed_over: Arc<AtomicUsize>,
+    /// How often each may come; anyone as often as they like unless set.
+    pub(crate) policy: Option<Policy>,
     /// How long reads wait for a position, if not as long as usual.
     pub(crate) patience: Option<Duration>,
 }
@@ -210,7 +213,7 @@ impl World {
     }
 
     pub(crate) async fn with(setup: Setup) -> Self {
-        let Setup { config, limits, routes, not_ready, handed_over, patience } = setup;
+        let Setup { config, limits, routes, not_ready, handed_over, patience, policy } = setup;
         let engines = Engines::new();
         let stop = CancellationToken::new();
         let auth = Arc::new(engines.auth());
@@ -228,7 +231,11 @@ impl World {
                 tokio::join!(feeder.run(stop.clone()), stop.run_until_cancelled(directory.run()))
             }
         });
+        let policy = policy.unwrap_or(Policy::OPEN);
+        let clock = Arc::new(engines.clock.clone());
+        let limiter = Limiter::new(policy, Arc::new(engines.kv.clone()), clock);
         let services = Services {
+            limits: Arc::new(limiter),
             commands: commands.clone(),
             queries: Arc::new(queries),
             auth: auth.clone(),

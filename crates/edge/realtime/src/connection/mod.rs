@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures::task::AtomicWaker;
 use klatch_domain::permission::Actor;
 use klatch_domain::{ConnectionId, UserId};
+use klatch_limits::Caller;
 use klatch_ports::Position;
 use klatch_ports::api::auth::Identity;
 use klatch_protocol::ws::close::CloseCode;
@@ -117,6 +118,11 @@ impl Connection {
     /// Who may act through this connection now.
     pub(crate) fn actor(&self) -> Actor {
         self.identity.lock().actor
+    }
+
+    /// Whose limits count here.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::from(&*self.identity.lock())
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
 
 use klatch_domain::RoomId;
 use klatch_domain::presence::Status;
@@ -177,16 +178,19 @@ impl Connection {
 
     /// Answers a word that nobody has to wait for: what is taken, only if the client wants to know.
     fn answer_word(&self, request_id: Option<&str>, outcome: ServiceResult<()>) {
-        let error = match outcome {
-            Ok(()) if request_id.is_some() => return self.answer(server::taken(request_id)),
-            Ok(()) => return,
-            Err(error) => error,
-        };
-        self.answer(refusal(request_id, &Problem::from(&error)));
+        match outcome {
+            Ok(()) if request_id.is_some() => self.answer(server::taken(request_id)),
+            Ok(()) => {}
+            Err(ServiceError::TooOften(wait)) => self.refuse_for_now(request_id, wait),
+            Err(error) => self.answer(refusal(request_id, &Problem::from(&error))),
+        }
+    }
+
+    /// Tells the client to wait, and closes when it does not listen.
+    pub(super) fn refuse_for_now(&self, request_id: Option<&str>, wait: Duration) {
+        self.answer(refusal(request_id, &Problem::from(&ServiceError::TooOften(wait))));
         let shared = &self.shared;
-        if matches!(error, ServiceError::TooOften(_))
-            && self.person.exceeds(shared.tick(), shared.config.excess_max)
-        {
+        if self.person.exceeds(shared.tick(), shared.config.excess_max) {
             self.close(CloseCode::RateLimited, "limits were ignored", Waiting::Keep);
         }
     }

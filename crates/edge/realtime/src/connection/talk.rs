@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use klatch_domain::RoomId;
+use klatch_limits::{Action, Asked};
 use klatch_ports::Position;
 use klatch_ports::api::ServiceResult;
 use klatch_ports::api::auth::TokenError;
@@ -24,7 +25,13 @@ use crate::resume::resume;
 /// Words beyond the allowance within a minute that close a connection.
 const IGNORED_MAX: u8 = 10;
 
-type Pending = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Pending = Pin<Box<dyn Future<Output = Option<Admitted>> + Send>>;
+
+/// A request whose turn came after its sender's bucket was asked.
+struct Admitted {
+    request_id: Option<String>,
+    request: Request,
+}
 
 /// The conversation with one client.
 pub(super) struct Talk {
@@ -44,7 +51,7 @@ impl Talk {
         let spoke = resume_from.is_some();
         let pending = resume_from.map(|positions| {
             let connection = Arc::clone(&connection);
-            Box::pin(resume(connection, None, positions)) as Pending
+            after(resume(connection, None, positions))
         });
         let shared = &connection.shared;
         let allowance = Allowance::full(rate(&shared.config), shared.tick());
@@ -54,13 +61,16 @@ impl Talk {
 
     /// Ready when nothing has to be waited for.
     pub(super) fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(pending) = &mut self.pending {
+        while let Some(pending) = &mut self.pending {
             // A resume from the address begins with `hello`.
             if self.connection.phase() == Phase::Arriving {
                 return Poll::Pending;
             }
-            std::task::ready!(pending.as_mut().poll(cx));
+            let admitted = std::task::ready!(pending.as_mut().poll(cx));
             self.pending = None;
+            if let Some(Admitted { request_id, request }) = admitted {
+                self.perform(request_id, request);
+            }
         }
         Poll::Ready(())
     }
@@ -117,6 +127,30 @@ impl Talk {
         if is_deed(&request) {
             self.connection.act();
         }
+        let Some(action) = counted_as(&request) else { return self.perform(request_id, request) };
+        let connection = &self.connection;
+        let caller = connection.caller();
+        match connection.shared.deps.limits.ask(caller, action) {
+            Asked::Free => self.perform(request_id, request),
+            Asked::Known(standing) => match standing.refused {
+                None => self.perform(request_id, request),
+                Some(wait) => connection.refuse_for_now(request_id.as_deref(), wait),
+            },
+            Asked::Unknown => {
+                let connection = Arc::clone(connection);
+                self.pending = Some(Box::pin(async move {
+                    let standing = connection.shared.deps.limits.take(caller, action).await;
+                    if let Some(wait) = standing.and_then(|standing| standing.refused) {
+                        connection.refuse_for_now(request_id.as_deref(), wait);
+                        return None;
+                    }
+                    Some(Admitted { request_id, request })
+                }));
+            }
+        }
+    }
+
+    fn perform(&mut self, request_id: Option<String>, request: Request) {
         match request {
             Request::Ping => {
                 let positions = self.connection.shared.positions();
@@ -159,7 +193,7 @@ impl Talk {
         &mut self,
         make: impl FnOnce(Arc<Connection>) -> F,
     ) {
-        self.pending = Some(Box::pin(make(Arc::clone(&self.connection))));
+        self.pending = Some(after(make(Arc::clone(&self.connection))));
     }
 
     fn send(&mut self, request_id: Option<String>, room: RoomId, message: SendMessage) {
@@ -201,6 +235,29 @@ impl Talk {
             let reason = "too many frames that are not understood";
             connection.close(CloseCode::BadFrames, reason, Waiting::Keep);
         }
+    }
+}
+
+fn after(work: impl Future<Output = ()> + Send + 'static) -> Pending {
+    Box::pin(async move {
+        work.await;
+        None
+    })
+}
+
+/// The window that a request counts in, over and above that all frames count. Presence and typing
+/// have their own.
+fn counted_as(request: &Request) -> Option<Action> {
+    match request {
+        Request::Message(..) => Some(Action::Send),
+        Request::Edit(..) | Request::Delete(..) => Some(Action::Other),
+        Request::Resume(_) => Some(Action::Read),
+        Request::Typing(..)
+        | Request::Presence(..)
+        | Request::Subscribe(_)
+        | Request::Ack(..)
+        | Request::Auth(_)
+        | Request::Ping => None,
     }
 }
 

@@ -90,13 +90,12 @@ impl Door {
         self.handshakes.acquire().await.ok()
     }
 
-    /// A place for a connection of this user.
+    /// A place for a connection of this user, who may have `most` at a time; 0: any number.
     ///
     /// # Errors
     /// 503 `busy`: the server is full; 429 `rate_limited`: the user has as many as one may have.
-    pub(super) fn seat(shared: &Arc<Shared>, user: UserId) -> Result<Seat, Problem> {
+    pub(super) fn seat(shared: &Arc<Shared>, user: UserId, most: u32) -> Result<Seat, Problem> {
         let (door, entropy) = (&shared.door, &*shared.deps.entropy);
-        let most = door.limits.connections_per_user;
         let before = door.open.fetch_add(1, Ordering::Relaxed);
         {
             let mut users = door.shard(user).lock();

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Request, Response, StatusCode};
+use klatch_limits::{Action, Address, Caller, Class};
 use klatch_meter::{Part, metered};
 use klatch_ports::Position;
+use klatch_ports::api::auth::Identity;
 use klatch_protocol::problem::{Code, Problem};
 use klatch_protocol::ws::client::RESUME_POSITIONS_MAX;
 
@@ -28,6 +30,7 @@ pub(crate) async fn answer<B>(
     // Taken out first: the rest of the request must not be held while the token is checked.
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
+    let address = parts.extensions.get().copied().unwrap_or_default();
     let checked = async {
         let handshake = handshake::check(&parts, shared.config.deflate)?;
         let resume_from = positions(parts.uri.query().unwrap_or_default())?;
@@ -37,9 +40,10 @@ pub(crate) async fn answer<B>(
         }
         let token = token::find(&parts.headers, &shared.config.allowed_origins)?;
         let turn = shared.door.turn(&*shared.deps.entropy).await?;
-        let identity = shared.deps.tokens.verify(token).await.map_err(Problem::from)?;
+        let identity = identify(shared, token, address).await?;
         drop(turn);
-        let seat = Door::seat(shared, identity.actor.user)?;
+        let most = shared.deps.limits.connections(Class::from(&identity));
+        let seat = Door::seat(shared, identity.actor.user, most)?;
         Ok((handshake, identity, resume_from, seat))
     };
     match checked.await {
@@ -57,6 +61,21 @@ pub(crate) async fn answer<B>(
             refuse(&problem, request_id)
         }
     }
+}
+
+/// Who `token` stands for, if they may connect now. Wrong tokens count against `address`.
+async fn identify(shared: &Shared, token: &str, address: Address) -> Result<Identity, Problem> {
+    let verified = shared.deps.tokens.verify(token).await;
+    let (caller, action) = match &verified {
+        Ok(identity) => (Caller::from(identity), Action::Connect),
+        Err(_) => (Caller::Address(address), Action::Other),
+    };
+    let standing = shared.deps.limits.take(caller, action).await;
+    if let Some(wait) = standing.and_then(|standing| standing.refused) {
+        let problem = Problem::new(Code::RateLimited).detail("too many attempts to connect");
+        return Err(Problem { retry_after: Some(wait), ..problem });
+    }
+    Ok(verified?)
 }
 
 /// Positions in the address (`?position=…&position=…`): a resume without asking for it first.

@@ -9,6 +9,7 @@ mod deltas;
 mod differential;
 mod fan_out;
 mod faults;
+mod limits;
 mod live;
 mod many_rooms;
 mod model;

@@ -23,6 +23,7 @@ use klatch_domain::{
     Clock, ContentType, Entropy, InstanceId, MessageId, Ordinal, Rejection, RoomId, Seq, Timestamp,
     UserId,
 };
+use klatch_limits::{Limiter, Policy};
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::keys::Keys;
 use klatch_memory::kv::MemoryKv;
@@ -99,8 +100,13 @@ impl TokenVerifier for Tokens {
         let user: UserId = token.parse().map_err(|_| TokenError::Invalid)?;
         let actor = Actor { user, role: ServerRole::Member };
         let expires_at = self.expiries.lock().get(&user).copied().unwrap_or(Timestamp::MAX);
-        let identity =
-            Identity { actor, credential: Credential::Issuer, scopes: Scopes::ALL, expires_at };
+        let identity = Identity {
+            actor,
+            credential: Credential::Issuer,
+            scopes: Scopes::ALL,
+            expires_at,
+            bot: false,
+        };
         self.recheck(&identity).map(|_| identity)
     }
 
@@ -168,6 +174,7 @@ impl World {
             people: Arc::new(self.people()),
             bus: Arc::new(self.flaky.clone()),
             signals: Arc::new(self.bus.clone()),
+            limits: self.limits(Policy::OPEN),
             presence: Arc::new(Presence(Arc::clone(self))),
             log: Arc::new(self.log.clone()),
             metadata: Arc::clone(&self.metadata) as _,
@@ -181,6 +188,12 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::clone(&self.entropy) as _,
         }
+    }
+
+    /// How often each may speak.
+    pub(crate) fn limits(&self, policy: Policy) -> Arc<Limiter> {
+        let (kv, clock) = (Arc::new(self.kv.clone()), Arc::new(self.clock.clone()));
+        Arc::new(Limiter::new(policy, kv, clock))
     }
 
     fn people(self: &Arc<Self>) -> PresenceService {

@@ -22,7 +22,9 @@ fn refusal(head: &str) -> (u16, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_more_than_a_person_may_have_is_refused_until_another_ends() {
     let _turn = quiet::beside_others().await.unwrap();
-    let settings = Settings::default().with("KLATCH_REALTIME__CONNECTIONS_PER_USER", "2");
+    let settings = Settings::default()
+        .with("KLATCH_LIMITS__PROFILE", "default")
+        .with("KLATCH_LIMITS__PERSON__CONNECTIONS", "2");
     let server = Server::start(settings).await.unwrap();
     let ada = token::of("ada");
     let first = Hostile::upgraded(server.address(), &ada).await.unwrap();

@@ -11,6 +11,7 @@ mod hostile;
 mod invitations;
 mod kills;
 mod leaving;
+mod limits;
 mod machine;
 mod matrix;
 mod presence;

@@ -33,6 +33,17 @@ const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
 /// Who tells what was missed. Like the pump, `sync` is no role, but what roles have in common.
 const WITH_SYNC: &[&str] =
     &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol", "klatch-sync"];
+/// Who takes requests asks how often they may come; `limits` is no role either.
+const WITH_LIMITS: &[&str] =
+    &["klatch-domain", "klatch-limits", "klatch-meter", "klatch-ports", "klatch-protocol"];
+const WITH_SYNC_AND_LIMITS: &[&str] = &[
+    "klatch-domain",
+    "klatch-limits",
+    "klatch-meter",
+    "klatch-ports",
+    "klatch-protocol",
+    "klatch-sync",
+];
 const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
 /// What a role's tests run on: the engine that keeps everything in memory, and the test kit.
 const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
@@ -60,8 +71,9 @@ const TABLE: &[Arrows] = &[
     row("crates/core/meter", "klatch-meter", &[], &[]),
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
     row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
-    row("crates/edge/gateway", "klatch-gateway", CORE, BEHIND_THE_EDGE),
-    row("crates/edge/realtime", "klatch-realtime", WITH_SYNC, BESIDE_PRESENCE),
+    row("crates/edge/limits", "klatch-limits", PORTS, ON_MEMORY),
+    row("crates/edge/gateway", "klatch-gateway", WITH_LIMITS, BEHIND_THE_EDGE),
+    row("crates/edge/realtime", "klatch-realtime", WITH_SYNC_AND_LIMITS, BESIDE_PRESENCE),
     row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
     row("crates/edge/presence", "klatch-presence", CORE, ON_MEMORY),
     row("crates/write/command", "klatch-command", CORE, ON_WORKERS),
@@ -88,6 +100,7 @@ const TABLE: &[Arrows] = &[
             "klatch-embedded",
             "klatch-fanout",
             "klatch-gateway",
+            "klatch-limits",
             "klatch-loadgen",
             "klatch-memory",
             "klatch-meter",
