@@ -68,8 +68,8 @@ pub struct Hooks {
     /// Text for `GET /metrics`, in Prometheus' format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Other roles' routes, such as `GET /ws`. They get spans and security headers as all routes
-    /// do, and find [`crate::RequestId`], [`crate::Peer`] and [`klatch_limits::Address`] beside each
-    /// request.
+    /// do, and find [`crate::RequestId`], [`crate::Peer`] and [`klatch_limits::Address`] beside
+    /// each request.
     pub routes: Option<Router>,
 }
 

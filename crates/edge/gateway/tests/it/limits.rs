@@ -15,10 +15,10 @@ async fn limited() -> World {
     World::with(Setup { policy: Some(Policy::default()), ..Setup::default() }).await
 }
 
-async fn behind_a_proxy(policy: Policy) -> World {
+async fn behind_a_proxy(policy: &Policy) -> World {
     let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     let config = Config { trusted_proxies, ..Config::default() };
-    World::with(Setup { policy: Some(policy), config, ..Setup::default() }).await
+    World::with(Setup { policy: Some(*policy), config, ..Setup::default() }).await
 }
 
 async fn say(world: &World, who: &Person, room: &str) -> Answer {
@@ -97,7 +97,7 @@ async fn a_person_makes_ten_rooms_an_hour_and_an_administrator_more() {
 async fn logins_count_by_address_and_only_trusted_proxies_say_which() {
     let mut policy = Policy::OPEN;
     policy.address.logins = Window { count: 3, per: MINUTE };
-    let world = behind_a_proxy(policy).await;
+    let world = behind_a_proxy(&policy).await;
     world.person("ann").await;
     for _ in 0..3 {
         let answer = log_in(&world, "192.0.2.1", "ann", PASSWORD).await;
@@ -126,7 +126,7 @@ async fn logins_count_by_address_and_only_trusted_proxies_say_which() {
 async fn wrong_tokens_count_against_the_address_that_sends_them() {
     let mut policy = Policy::OPEN;
     policy.address.others = Window { count: 5, per: MINUTE };
-    let world = behind_a_proxy(policy).await;
+    let world = behind_a_proxy(&policy).await;
     let ann = world.person("ann").await;
     let ask = async |from: &str, token: &str| {
         world.call("GET", "users/me").header("x-forwarded-for", from).token(token).send().await
@@ -142,10 +142,10 @@ async fn wrong_tokens_count_against_the_address_that_sends_them() {
 #[tokio::test]
 async fn imports_are_not_limited_and_nothing_is_with_the_open_policy() {
     let world = limited().await;
-    let root = world.admin("root").await;
+    let admin = world.admin("root").await;
     for n in 0..3 {
         let line = json!({"type": "user", "id": format!("x{n}")}).to_string();
-        let call = world.call("POST", "admin/import").token(&root.token);
+        let call = world.call("POST", "admin/import").token(&admin.token);
         let answer = call.text("application/x-ndjson", line).send().await;
         assert_eq!(told(&answer), <[String; 6]>::default());
         answer.ok(200);

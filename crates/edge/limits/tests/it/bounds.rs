@@ -16,7 +16,7 @@ fn address(number: u64) -> Caller {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_addresses_shares_a_bucket_and_people_are_not_concerned() {
-    let world = World::one(messages(60, MINUTE));
+    let world = World::one(&messages(60, MINUTE));
     let limiter = &world.instances[0];
     let mut refused = 0;
     for number in 0..100_000 {
@@ -39,7 +39,7 @@ async fn a_flood_of_addresses_shares_a_bucket_and_people_are_not_concerned() {
 
 #[tokio::test(start_paused = true)]
 async fn more_people_than_are_remembered_are_limited_all_the_same() {
-    let world = World::one(messages(10, MINUTE));
+    let world = World::one(&messages(10, MINUTE));
     assert_eq!(world.sends(0, person(1), 20).await, 10);
     for number in 2..150_000 {
         world.send(0, person(number << 3)).await;
@@ -52,7 +52,7 @@ async fn more_people_than_are_remembered_are_limited_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_goes_back_costs_a_window_at_most() {
-    let world = World::one(messages(10, MINUTE));
+    let world = World::one(&messages(10, MINUTE));
     world.sends(0, person(1), 20).await;
     world.clock.set(klatch_domain::Timestamp(1_000_000));
     let wait = world.send(0, person(1)).await.refused.unwrap();

@@ -37,7 +37,8 @@ fn in_virtual_time<F: Future<Output = Result<(), TestCaseError>>>(
     run: F,
 ) -> Result<(), TestCaseError> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(run)
+    let built = runtime.enable_time().start_paused(true).build();
+    built.map_err(|error| TestCaseError::fail(error.to_string()))?.block_on(run)
 }
 
 /// An exact bucket in tokens; below zero when more was let through than it held.
@@ -69,11 +70,13 @@ proptest! {
         steps in steps(1),
     ) {
         in_virtual_time(async {
-            let world = World::one(messages(count, per));
+            let world = World::one(&messages(count, per));
             let mut exact = [Exact::new(count, per), Exact::new(count, per)];
             for step in steps {
                 world.pass(Duration::from_millis(step.pause_ms)).await;
-                exact.iter_mut().for_each(|bucket| bucket.pass(step.pause_ms));
+                for bucket in &mut exact {
+                    bucket.pass(step.pause_ms);
+                }
                 let bucket = &mut exact[usize::try_from(step.person - 1).unwrap()];
                 let standing = world.send(0, person(step.person)).await;
                 let Some(wait) = standing.refused else {
@@ -96,7 +99,7 @@ proptest! {
         steps in steps(4),
     ) {
         in_virtual_time(async {
-            let world = World::new(messages(count, per), 4);
+            let world = World::new(&messages(count, per), 4);
             let (mut now, mut through) = (0_u64, Vec::new());
             for step in steps.into_iter().map(|step| Step { person: 1, ..step }) {
                 world.pass(Duration::from_millis(step.pause_ms)).await;
@@ -127,7 +130,7 @@ proptest! {
         steps in steps(1),
     ) {
         in_virtual_time(async {
-            let world = World::one(messages(count, per));
+            let world = World::one(&messages(count, per));
             for step in steps {
                 world.pass(Duration::from_millis(step.pause_ms)).await;
                 if let Some(wait) = world.send(0, person(1)).await.refused {
@@ -145,7 +148,7 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_bucket_is_told_as_the_headers_want_it() {
-    let world = World::one(Policy::default());
+    let world = World::one(&Policy::default());
     let first = world.send(0, person(1)).await;
     assert_eq!((first.window.count, first.remaining, first.refused), (60, 59, None));
     assert_eq!(first.full_after, Duration::from_secs(1));

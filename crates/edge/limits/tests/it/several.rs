@@ -12,7 +12,7 @@ use crate::world::{MINUTE, World, messages, person};
 
 #[tokio::test(start_paused = true)]
 async fn instances_share_a_bucket_and_callers_do_not() {
-    let world = World::new(messages(60, MINUTE), 3);
+    let world = World::new(&messages(60, MINUTE), 3);
     let mut through = 0;
     for _ in 0..40 {
         for instance in 0..3 {
@@ -30,7 +30,7 @@ async fn instances_share_a_bucket_and_callers_do_not() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_goes_from_instance_to_instance_takes_their_bucket_along() {
-    let world = World::new(messages(60, MINUTE), 2);
+    let world = World::new(&messages(60, MINUTE), 2);
     assert_eq!(world.sends(0, person(1), 50).await, 50);
     world.pass(Duration::from_secs(5)).await;
     // Fifteen are left but for those the first instance still holds.
@@ -43,7 +43,7 @@ async fn whoever_goes_from_instance_to_instance_takes_their_bucket_along() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_that_ask_at_once_still_give_out_the_count_exactly() {
-    let world = Arc::new(World::new(messages(100, MINUTE), 4));
+    let world = Arc::new(World::new(&messages(100, MINUTE), 4));
     let tasks: Vec<_> = (0..16)
         .map(|task| {
             let world = Arc::clone(&world);
@@ -67,7 +67,7 @@ async fn instances_that_ask_at_once_still_give_out_the_count_exactly() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_kv_each_instance_counts_for_itself_and_nobody_waits() {
-    let world = World::new(messages(60, MINUTE), 2);
+    let world = World::new(&messages(60, MINUTE), 2);
     assert_eq!(world.sends(0, person(1), 20).await, 20);
     world.kv.is_down.store(true, Ordering::Relaxed);
     assert_eq!(world.sends(0, person(1), 100).await, 40, "what it knew goes on");
@@ -80,7 +80,7 @@ async fn without_a_kv_each_instance_counts_for_itself_and_nobody_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn most_decisions_and_all_refusals_cost_no_kv() {
-    let world = World::one(Policy::default());
+    let world = World::one(&Policy::default());
     world.sends(0, person(1), 60).await;
     let (reads, writes) = world.kv.asked();
     assert!(reads <= 10 && writes <= 10, "{reads} reads and {writes} writes for 60 messages");
@@ -92,7 +92,7 @@ async fn most_decisions_and_all_refusals_cost_no_kv() {
 
 #[tokio::test(start_paused = true)]
 async fn the_open_policy_counts_nothing() {
-    let world = World::one(Policy::OPEN);
+    let world = World::one(&Policy::OPEN);
     for action in Action::ALL {
         assert_eq!(world.instances[0].ask(person(1), action), Asked::Free);
         assert_eq!(world.instances[0].take(person(1), action).await, None);

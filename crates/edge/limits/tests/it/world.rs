@@ -84,16 +84,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(policy: Policy, instances: usize) -> Self {
+    pub(crate) fn new(policy: &Policy, instances: usize) -> Self {
         let (kv, clock) = (Watched::default(), ManualClock::default());
         let instance =
-            || Arc::new(Limiter::new(policy, Arc::new(kv.clone()), Arc::new(clock.clone())));
+            || Arc::new(Limiter::new(*policy, Arc::new(kv.clone()), Arc::new(clock.clone())));
         let instances = (0..instances).map(|_| instance()).collect();
         Self { kv, clock, instances }
     }
 
     /// One instance.
-    pub(crate) fn one(policy: Policy) -> Self {
+    pub(crate) fn one(policy: &Policy) -> Self {
         Self::new(policy, 1)
     }
 
@@ -105,10 +105,13 @@ impl World {
 
     /// Asks as connections do: memory first.
     pub(crate) async fn send(&self, instance: usize, caller: Caller) -> Standing {
-        let limiter = &self.instances[instance];
+        let Some(limiter) = self.instances.get(instance) else { panic!("no such instance") };
         match limiter.ask(caller, Action::Send) {
             Asked::Known(standing) => standing,
-            Asked::Unknown => limiter.take(caller, Action::Send).await.expect("a limit"),
+            Asked::Unknown => match limiter.take(caller, Action::Send).await {
+                Some(standing) => standing,
+                None => panic!("there is a limit"),
+            },
             Asked::Free => panic!("there is a limit"),
         }
     }

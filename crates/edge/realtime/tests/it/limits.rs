@@ -1,5 +1,6 @@
 //! How often a client may speak and connect.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use klatch_domain::UserId;
@@ -16,7 +17,7 @@ async fn limited(change: impl FnOnce(&mut Policy)) -> Server {
     let mut policy = Policy::OPEN;
     change(&mut policy);
     let world = World::new(1);
-    let deps = Deps { limits: world.limits(policy), ..world.deps() };
+    let deps = Deps { limits: world.limits(&policy), ..world.deps() };
     let server = Server::start_on(&world, deps, RealtimeConfig::default()).await;
     crate::fan_out::FanOut::start(&server, 1);
     server
@@ -33,7 +34,7 @@ async fn say(client: &mut Client, room: &str, number: usize) {
 async fn answer(client: &mut Client, number: usize) -> (String, Value) {
     loop {
         let frame = client.next().await.expect("an answer");
-        if frame["requestId"] == number.to_string() {
+        if frame["requestId"].as_str() == Some(number.to_string().as_str()) {
             return (frame["type"].as_str().unwrap().to_owned(), frame["payload"].clone());
         }
     }
@@ -95,7 +96,7 @@ async fn the_tenth_message_that_ignores_the_limit_closes_and_the_answers_come_in
 async fn knock(server: &Server, user: UserId) -> Result<Client, (u16, u64, Value)> {
     let token = [("authorization", format!("Bearer {user}"))];
     match open(server, "/ws", &token).await {
-        Ok(socket) => Ok(Client { socket, user, hello: Value::Null, early: Default::default() }),
+        Ok(socket) => Ok(Client { socket, user, hello: Value::Null, early: VecDeque::new() }),
         Err(refusal) => {
             let wait = refusal.headers()["retry-after"].to_str().unwrap().parse().unwrap();
             let body = refusal.body().clone().unwrap_or_default();

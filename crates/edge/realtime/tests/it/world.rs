@@ -174,7 +174,7 @@ impl World {
             people: Arc::new(self.people()),
             bus: Arc::new(self.flaky.clone()),
             signals: Arc::new(self.bus.clone()),
-            limits: self.limits(Policy::OPEN),
+            limits: self.limits(&Policy::OPEN),
             presence: Arc::new(Presence(Arc::clone(self))),
             log: Arc::new(self.log.clone()),
             metadata: Arc::clone(&self.metadata) as _,
@@ -191,9 +191,9 @@ impl World {
     }
 
     /// How often each may speak.
-    pub(crate) fn limits(&self, policy: Policy) -> Arc<Limiter> {
+    pub(crate) fn limits(&self, policy: &Policy) -> Arc<Limiter> {
         let (kv, clock) = (Arc::new(self.kv.clone()), Arc::new(self.clock.clone()));
-        Arc::new(Limiter::new(policy, kv, clock))
+        Arc::new(Limiter::new(*policy, kv, clock))
     }
 
     fn people(self: &Arc<Self>) -> PresenceService {
