@@ -82,7 +82,7 @@ impl Auth {
                 account.banned = wish.banned.unwrap_or(account.banned);
             })
             .await?;
-        self.verifier.set_standing(user, account.role, account.banned);
+        self.verifier.set_standing(&account);
         let entry = AuditEntry::new(self.parts.clock.now(), by, Act::RoleChanged);
         let entry = AuditEntry { user: Some(user), ..entry };
         if let Some(role) = wish.role {

@@ -8,6 +8,7 @@ use klatch_domain::permission::Actor;
 use klatch_domain::scope::Scopes;
 use klatch_domain::user::ServerRole;
 use klatch_domain::{ApiTokenId, SessionId, Timestamp, UserId};
+use klatch_ports::accounts::Account;
 use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::{PortError, PortResult};
 use parking_lot::RwLock;
@@ -99,7 +100,8 @@ impl Verifier {
     }
 
     /// The user has another role, was locked out, or let in again.
-    pub(crate) fn set_standing(&self, user: UserId, role: ServerRole, banned: bool) {
+    pub(crate) fn set_standing(&self, account: &Account) {
+        let Account { user, role, bot, banned, .. } = *account;
         let mut gone = self.gone.write();
         if banned {
             gone.users.insert(user);
@@ -107,7 +109,7 @@ impl Verifier {
             gone.users.remove(&user);
         }
         drop(gone);
-        self.accounts.put(user, Standing { role, banned, seen: Instant::now() });
+        self.accounts.put(user, Standing { role, bot, banned, seen: Instant::now() });
     }
 }
 

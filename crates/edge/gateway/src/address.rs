@@ -34,6 +34,11 @@ pub(crate) fn client(parts: &Parts, trusted: &[Network]) -> Address {
     client.into()
 }
 
+/// The address that [`client`] found, as it lies beside each request.
+pub(crate) fn of(parts: &Parts) -> Address {
+    parts.extensions.get().copied().unwrap_or_default()
+}
+
 fn forwarded_for(parts: &Parts) -> impl DoubleEndedIterator<Item = &str> {
     let values = parts.headers.get_all("x-forwarded-for").iter();
     let texts: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();

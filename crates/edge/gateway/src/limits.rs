@@ -8,10 +8,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use klatch_limits::{Action, Address, Caller, Standing};
+use klatch_limits::{Action, Caller, Standing};
 use klatch_ports::api::auth::Identity;
 use klatch_protocol::problem::{Code, Problem};
 
+use crate::address;
 use crate::edge::Shared;
 use crate::fault::Fault;
 
@@ -44,7 +45,9 @@ fn rule(method: &Method, route: &str) -> Rule {
     let Some(route) = route.strip_prefix("/api/v1/") else { return Rule::Free };
     let reads = method == Method::GET || method == Method::HEAD;
     match (route, reads) {
-        ("auth/login", _) => Rule::Address(Action::Login),
+        ("auth/login" | "auth/reset" | "auth/reset/request" | "invitations/look", _) => {
+            Rule::Address(Action::Login)
+        }
         ("auth/register", _) => Rule::Address(Action::Register),
         (
             "auth/refresh" | "meta" | "openapi.json" | "docs" | "docs/style.css" | "problems"
@@ -76,8 +79,7 @@ pub(crate) async fn by_address(
 
 /// Counts a request by where it comes from.
 pub(crate) async fn of_address(edge: &Shared, parts: &Parts, action: Action) -> Result<(), Fault> {
-    let address = parts.extensions.get::<Address>().copied().unwrap_or_default();
-    take(edge, parts, Caller::Address(address), action).await
+    take(edge, parts, Caller::Address(address::of(parts)), action).await
 }
 
 /// Counts a request by who makes it.
@@ -148,6 +150,7 @@ mod tests {
     fn each_route_counts_where_it_belongs() {
         for (method, route, expected) in [
             (Method::POST, "/api/v1/auth/login", Rule::Address(Action::Login)),
+            (Method::POST, "/api/v1/auth/reset", Rule::Address(Action::Login)),
             (Method::POST, "/api/v1/auth/register", Rule::Address(Action::Register)),
             (Method::POST, "/api/v1/auth/refresh", Rule::Address(Action::Other)),
             (Method::POST, "/api/v1/auth/logout", Rule::Caller(Action::Other)),

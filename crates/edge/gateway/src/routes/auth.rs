@@ -7,7 +7,6 @@ use axum::routing::post;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use klatch_limits::Address;
 use klatch_ports::api::auth::SignedIn;
 use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::account::{Login, Logout, NewAccount, Refresh, SignedInBody};
@@ -17,7 +16,7 @@ use crate::caller::Person;
 use crate::edge::{Edge, Shared};
 use crate::fault::Fault;
 use crate::routes::invitations;
-use crate::{cookies, reply};
+use crate::{address, cookies, reply};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
@@ -81,7 +80,7 @@ pub(crate) async fn login(
     Json(body): Json<Login>,
 ) -> Result<Response, Fault> {
     let Login { login, password, cookie } = body;
-    let address = parts.extensions.get::<Address>().copied().unwrap_or_default().to_string();
+    let address = address::of(&parts).to_string();
     let device = device(&parts.headers);
     let signed_in = edge.services.auth.login(&login, &password, &device, &address).await?;
     answer(&edge, StatusCode::OK, &signed_in, cookie)

@@ -48,7 +48,7 @@ pub(crate) async fn change(
         keep: person.session,
         current: body.current_password,
         new: body.new_password,
-        address: address::client(&parts, &edge.config.trusted_proxies),
+        address: address::of(&parts).to_string(),
     };
     edge.services.accounts.change_password(change).await?;
     Ok(reply::no_content())
@@ -71,7 +71,7 @@ pub(crate) async fn request(
     parts: Parts,
     Json(body): Json<RequestReset>,
 ) -> Result<Response, Fault> {
-    let address = address::client(&parts, &edge.config.trusted_proxies);
+    let address = address::of(&parts).to_string();
     edge.services.accounts.request_reset(&body.login, &address).await?;
     let mut response = reply::no_content();
     *response.status_mut() = StatusCode::ACCEPTED;
