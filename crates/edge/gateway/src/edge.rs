@@ -6,7 +6,7 @@ use axum::Router;
 use futures::future::BoxFuture;
 use klatch_domain::{Clock, Entropy};
 use klatch_limits::Limiter;
-use klatch_ports::api::accounts::{AccountApi, InvitationApi};
+use klatch_ports::api::accounts::{AccountApi, InvitationApi, TokenApi};
 use klatch_ports::api::audit::AuditApi;
 use klatch_ports::api::auth::AuthApi;
 use klatch_ports::api::commands::CommandApi;
@@ -27,6 +27,8 @@ pub struct Services {
     pub auth: Arc<dyn AuthApi>,
     /// Own and others' accounts.
     pub accounts: Arc<dyn AccountApi>,
+    /// Programs' tokens.
+    pub tokens: Arc<dyn TokenApi>,
     /// Invitations.
     pub invitations: Arc<dyn InvitationApi>,
     /// What those who run the server did.

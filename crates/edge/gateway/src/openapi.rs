@@ -6,7 +6,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::routes::{
     admin, auth, docs, health, import, invitations, members, messages, meta, passwords, presence,
-    rooms, sessions, sync, users,
+    rooms, sessions, sync, tokens, users,
 };
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
@@ -29,6 +29,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         invitations::list, invitations::make, invitations::take_back, invitations::look,
         invitations::accept,
         admin::users, admin::user, admin::change, admin::reset, admin::audit,
+        tokens::own, tokens::make_own, tokens::end_own, tokens::make_user, tokens::make_bot,
+        tokens::of_bot, tokens::make_of_bot, tokens::end_of_bot,
         users::me, users::one, users::find,
         rooms::list, rooms::create, rooms::one, rooms::update, rooms::remove,
         members::list, members::add, members::change, members::remove,

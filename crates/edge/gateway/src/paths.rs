@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
-use klatch_domain::{InvitationId, MessageId, RoomId, SessionId, UserId};
+use klatch_domain::{ApiTokenId, InvitationId, MessageId, RoomId, SessionId, UserId};
 use klatch_protocol::problem::Code;
 
 use crate::fault::Fault;
@@ -44,6 +44,8 @@ ids! {
     OfUser(UserId) = "userId", UserNotFound;
     /// `{sessionId}`.
     OfSession(SessionId) = "sessionId", SessionNotFound;
+    /// `{tokenId}`.
+    OfApiToken(ApiTokenId) = "tokenId", TokenNotFound;
     /// `{invitationId}`.
     OfInvitation(InvitationId) = "invitationId", InvitationNotFound;
 }

@@ -38,6 +38,7 @@ pub(super) fn router(
         auth: roles.auth.clone(),
         accounts: roles.auth.clone(),
         invitations: roles.auth.clone(),
+        tokens: roles.auth.clone(),
         audit: Arc::new(AuditLog::new(adapters.log.clone(), adapters.log.clone())),
         clock: Arc::clone(&process.clock),
         imports: roles.imports.clone(),

@@ -15,6 +15,7 @@ pub mod page;
 pub mod presence;
 pub mod room;
 pub mod sync;
+pub mod token;
 pub mod user;
 
 pub use decode::{decode, decode_or_default};

@@ -14,6 +14,7 @@ pub(crate) mod presence;
 pub(crate) mod rooms;
 pub(crate) mod sessions;
 pub(crate) mod sync;
+pub(crate) mod tokens;
 pub(crate) mod users;
 
 use axum::Router;
@@ -28,6 +29,7 @@ pub(crate) fn api() -> Router<Shared> {
         .merge(passwords::routes())
         .merge(invitations::routes())
         .merge(admin::routes())
+        .merge(tokens::routes())
         .merge(users::routes())
         .merge(rooms::routes())
         .merge(members::routes())

@@ -241,6 +241,7 @@ impl World {
             auth: auth.clone(),
             accounts: auth.clone(),
             invitations: auth.clone(),
+            tokens: auth.clone(),
             audit: Arc::new(engines.audit()),
             clock: Arc::new(engines.clock.clone()),
             imports: Arc::new(Importer(commands)),

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::task::AtomicWaker;
 use klatch_domain::permission::Actor;
+use klatch_domain::scope::Scopes;
 use klatch_domain::{ConnectionId, UserId};
 use klatch_limits::Caller;
 use klatch_ports::Position;
@@ -123,6 +124,11 @@ impl Connection {
     /// Whose limits count here.
     pub(crate) fn caller(&self) -> Caller {
         Caller::from(&*self.identity.lock())
+    }
+
+    /// What its token may be used for.
+    pub(crate) fn scopes(&self) -> Scopes {
+        self.identity.lock().scopes
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use klatch_domain::RoomId;
+use klatch_domain::scope::Scope;
 use klatch_limits::{Action, Asked};
 use klatch_ports::Position;
 use klatch_ports::api::ServiceResult;
@@ -124,6 +125,10 @@ impl Talk {
             Ok(frame) => frame,
             Err(error) => return self.not_understood(&error),
         };
+        if !self.connection.scopes().has(scope_of(&request)) {
+            let problem = Problem::new(Code::InsufficientScope);
+            return self.connection.answer(refusal(request_id.as_deref(), &problem));
+        }
         if is_deed(&request) {
             self.connection.act();
         }
@@ -280,9 +285,27 @@ fn is_deed(request: &Request) -> bool {
     }
 }
 
+/// What a program's token must be good for.
+fn scope_of(request: &Request) -> Scope {
+    match request {
+        Request::Message(..)
+        | Request::Edit(..)
+        | Request::Delete(..)
+        | Request::Typing(..)
+        | Request::Presence(..)
+        | Request::Ack(..) => Scope::Write,
+        Request::Subscribe(_) | Request::Resume(_) | Request::Auth(_) | Request::Ping => {
+            Scope::Read
+        }
+    }
+}
+
 /// Takes a new token of the same user.
 async fn auth(connection: Arc<Connection>, request_id: Option<String>, token: String) {
     let refused = match connection.shared.deps.tokens.verify(&token).await {
+        Ok(identity) if !identity.scopes.has(Scope::Read) => {
+            "the token may not be used to read".to_owned()
+        }
         Ok(identity) if identity.actor.user == connection.user => {
             connection.answer(server::renewed(request_id.as_deref(), identity.expires_at));
             connection.set_identity(identity);

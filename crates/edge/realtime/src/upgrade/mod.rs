@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, SEC_WEBSOCKET_VERSION};
 use http::{HeaderValue, Request, Response, StatusCode};
+use klatch_domain::scope::Scope;
 use klatch_limits::{Action, Address, Caller, Class};
 use klatch_meter::{Part, metered};
 use klatch_ports::Position;
@@ -42,6 +43,9 @@ pub(crate) async fn answer<B>(
         let turn = shared.door.turn(&*shared.deps.entropy).await?;
         let identity = identify(shared, token, address).await?;
         drop(turn);
+        if !identity.scopes.has(Scope::Read) {
+            return Err(Problem::new(Code::InsufficientScope));
+        }
         let most = shared.deps.limits.connections(Class::from(&identity));
         let seat = Door::seat(shared, identity.actor.user, most)?;
         Ok((handshake, identity, resume_from, seat))

@@ -16,6 +16,7 @@ mod machine;
 mod matrix;
 mod presence;
 mod privacy;
+mod programs;
 mod requests;
 mod resume;
 mod slow;

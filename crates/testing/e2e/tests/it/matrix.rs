@@ -50,10 +50,16 @@ enum Needs {
 fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
     let none = Value::Null;
     let text = json!({"content": "hello"});
+    let token = json!({"name": "a program", "scopes": ["read"]});
     BTreeMap::from([
         (("POST", "/api/v1/admin/import"), (Needs::Admin, json!({"type": "user", "id": "x"}))),
         (("GET", "/api/v1/admin/audit"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/bots"), (Needs::Admin, json!({"username": "bot"}))),
+        (("GET", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, token.clone())),
+        (("DELETE", "/api/v1/admin/bots/{userId}/tokens/{tokenId}"), (Needs::Admin, none.clone())),
         (("GET", "/api/v1/admin/users"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/users"), (Needs::Admin, json!({"username": "new"}))),
         (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),
         (("PATCH", "/api/v1/admin/users/{userId}"), (Needs::Admin, json!({"role": "admin"}))),
         (("POST", "/api/v1/admin/users/{userId}/reset"), (Needs::Admin, none.clone())),
@@ -112,6 +118,9 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
         (("GET", "/api/v1/users/me/presence"), (Needs::Token, none.clone())),
         (("PUT", "/api/v1/users/me/presence"), (Needs::Token, json!({"status": "away"}))),
         (("POST", "/api/v1/users/me/password"), (Needs::Token, json!({}))),
+        (("GET", "/api/v1/users/me/tokens"), (Needs::Token, none.clone())),
+        (("POST", "/api/v1/users/me/tokens"), (Needs::Token, token)),
+        (("DELETE", "/api/v1/users/me/tokens/{tokenId}"), (Needs::Token, none.clone())),
         (("GET", "/api/v1/users/{userId}"), (Needs::Token, none.clone())),
         (("GET", "/healthz"), (Needs::Nothing, none.clone())),
         (("GET", "/metrics"), (Needs::Nothing, none.clone())),
@@ -228,6 +237,7 @@ async fn every_documented_route_answers_everyone_as_its_row_says() {
                     .replace("{strangerId}", &people.ids["stranger"])
                     .replace("{sessionId}", NOTHING)
                     .replace("{invitationId}", NOTHING)
+                    .replace("{tokenId}", NOTHING)
                     .replace("{code}", "room_not_found")
             };
             let body = if body.is_null() { String::new() } else { fill(&body.to_string()) };
