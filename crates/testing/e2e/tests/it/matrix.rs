@@ -23,11 +23,23 @@ enum Who {
     Stranger,
     Removed,
     Member,
+    /// In the room, and a guest of the server.
+    Guest,
+    /// In the room: a program with a token for reading and writing.
+    Bot,
     Owner,
 }
 
-const EVERYONE: [Who; 6] =
-    [Who::Nobody, Who::Forger, Who::Stranger, Who::Removed, Who::Member, Who::Owner];
+const EVERYONE: [Who; 8] = [
+    Who::Nobody,
+    Who::Forger,
+    Who::Stranger,
+    Who::Removed,
+    Who::Member,
+    Who::Guest,
+    Who::Bot,
+    Who::Owner,
+];
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +48,10 @@ enum Needs {
     Nothing,
     /// A good token.
     Token,
+    /// A good token of a person: programs are told so.
+    Session,
+    /// To be more than a guest.
+    NoGuest,
     /// To be a server administrator; nobody here is.
     Admin,
     /// To be in the room, which is private: others learn nothing.
@@ -46,47 +62,52 @@ enum Needs {
     Author(bool),
 }
 
+type Row = ((&'static str, &'static str), (Needs, Value));
+
 /// Every route, what it needs, and a body that it takes.
 fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
+    account_rows().into_iter().chain(room_rows()).chain(server_rows()).collect()
+}
+
+fn account_rows() -> Vec<Row> {
     let none = Value::Null;
-    let text = json!({"content": "hello"});
     let token = json!({"name": "a program", "scopes": ["read"]});
-    BTreeMap::from([
-        (("POST", "/api/v1/admin/import"), (Needs::Admin, json!({"type": "user", "id": "x"}))),
-        (("GET", "/api/v1/admin/audit"), (Needs::Admin, none.clone())),
-        (("POST", "/api/v1/admin/bots"), (Needs::Admin, json!({"username": "bot"}))),
-        (("GET", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, none.clone())),
-        (("POST", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, token.clone())),
-        (("DELETE", "/api/v1/admin/bots/{userId}/tokens/{tokenId}"), (Needs::Admin, none.clone())),
-        (("GET", "/api/v1/admin/users"), (Needs::Admin, none.clone())),
-        (("POST", "/api/v1/admin/users"), (Needs::Admin, json!({"username": "new"}))),
-        (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),
-        (("PATCH", "/api/v1/admin/users/{userId}"), (Needs::Admin, json!({"role": "admin"}))),
-        (("POST", "/api/v1/admin/users/{userId}/reset"), (Needs::Admin, none.clone())),
+    vec![
         (("POST", "/api/v1/auth/login"), (Needs::Nothing, json!({}))),
-        (("POST", "/api/v1/auth/logout"), (Needs::Token, none.clone())),
+        (("POST", "/api/v1/auth/logout"), (Needs::Session, none.clone())),
         (("POST", "/api/v1/auth/refresh"), (Needs::Nothing, json!({}))),
         (("POST", "/api/v1/auth/register"), (Needs::Nothing, json!({}))),
         (("POST", "/api/v1/auth/reset"), (Needs::Nothing, json!({}))),
         (("POST", "/api/v1/auth/reset/request"), (Needs::Nothing, json!({}))),
-        (("GET", "/api/v1/auth/sessions"), (Needs::Token, none.clone())),
+        (("GET", "/api/v1/auth/sessions"), (Needs::Session, none.clone())),
         // Tokens of other issuers have no session that would end with them.
-        (("DELETE", "/api/v1/auth/sessions"), (Needs::Token, none.clone())),
-        (("DELETE", "/api/v1/auth/sessions/{sessionId}"), (Needs::Token, none.clone())),
-        (("GET", "/api/v1/docs"), (Needs::Nothing, none.clone())),
+        (("DELETE", "/api/v1/auth/sessions"), (Needs::Session, none.clone())),
+        (("DELETE", "/api/v1/auth/sessions/{sessionId}"), (Needs::Session, none.clone())),
+        (("POST", "/api/v1/presence/query"), (Needs::Token, json!({"userIds": ["{strangerId}"]}))),
+        (("GET", "/api/v1/users"), (Needs::Token, none.clone())),
+        (("GET", "/api/v1/users/me"), (Needs::Token, none.clone())),
+        (("GET", "/api/v1/users/me/presence"), (Needs::Token, none.clone())),
+        (("PUT", "/api/v1/users/me/presence"), (Needs::Token, json!({"status": "away"}))),
+        (("POST", "/api/v1/users/me/password"), (Needs::Session, json!({}))),
+        (("GET", "/api/v1/users/me/tokens"), (Needs::Session, none.clone())),
+        (("POST", "/api/v1/users/me/tokens"), (Needs::Session, token)),
+        (("DELETE", "/api/v1/users/me/tokens/{tokenId}"), (Needs::Session, none.clone())),
+        (("GET", "/api/v1/users/{userId}"), (Needs::Token, none)),
+    ]
+}
+
+fn room_rows() -> Vec<Row> {
+    let none = Value::Null;
+    let text = json!({"content": "hello"});
+    vec![
         // With `roomId` for those who run the room.
         (("GET", "/api/v1/invitations"), (Needs::Admin, none.clone())),
         (("POST", "/api/v1/invitations"), (Needs::Owner, json!({"roomId": "{roomId}"}))),
         (("POST", "/api/v1/invitations/accept"), (Needs::Token, json!({}))),
         (("DELETE", "/api/v1/invitations/{invitationId}"), (Needs::Token, none.clone())),
         (("POST", "/api/v1/invitations/look"), (Needs::Nothing, json!({}))),
-        (("GET", "/api/v1/meta"), (Needs::Nothing, none.clone())),
-        (("GET", "/api/v1/openapi.json"), (Needs::Nothing, none.clone())),
-        (("GET", "/api/v1/problems"), (Needs::Nothing, none.clone())),
-        (("GET", "/api/v1/problems/{code}"), (Needs::Nothing, none.clone())),
-        (("POST", "/api/v1/presence/query"), (Needs::Token, json!({"userIds": ["{strangerId}"]}))),
         (("GET", "/api/v1/rooms"), (Needs::Token, none.clone())),
-        (("POST", "/api/v1/rooms"), (Needs::Token, json!({"type": "group", "name": "new"}))),
+        (("POST", "/api/v1/rooms"), (Needs::NoGuest, json!({"type": "group", "name": "new"}))),
         (("GET", "/api/v1/rooms/{roomId}"), (Needs::Member, none.clone())),
         (("PATCH", "/api/v1/rooms/{roomId}"), (Needs::Owner, json!({"topic": "t"}))),
         (("DELETE", "/api/v1/rooms/{roomId}"), (Needs::Owner, none.clone())),
@@ -112,20 +133,34 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Needs, Value)> {
             (Needs::Author(true), none.clone()),
         ),
         (("GET", "/api/v1/sync"), (Needs::Token, none.clone())),
-        (("POST", "/api/v1/rooms/{roomId}/typing"), (Needs::Member, none.clone())),
-        (("GET", "/api/v1/users"), (Needs::Token, none.clone())),
-        (("GET", "/api/v1/users/me"), (Needs::Token, none.clone())),
-        (("GET", "/api/v1/users/me/presence"), (Needs::Token, none.clone())),
-        (("PUT", "/api/v1/users/me/presence"), (Needs::Token, json!({"status": "away"}))),
-        (("POST", "/api/v1/users/me/password"), (Needs::Token, json!({}))),
-        (("GET", "/api/v1/users/me/tokens"), (Needs::Token, none.clone())),
-        (("POST", "/api/v1/users/me/tokens"), (Needs::Token, token)),
-        (("DELETE", "/api/v1/users/me/tokens/{tokenId}"), (Needs::Token, none.clone())),
-        (("GET", "/api/v1/users/{userId}"), (Needs::Token, none.clone())),
+        (("POST", "/api/v1/rooms/{roomId}/typing"), (Needs::Member, none)),
+    ]
+}
+
+fn server_rows() -> Vec<Row> {
+    let none = Value::Null;
+    let token = json!({"name": "a program", "scopes": ["read"]});
+    vec![
+        (("POST", "/api/v1/admin/import"), (Needs::Admin, json!({"type": "user", "id": "x"}))),
+        (("GET", "/api/v1/admin/audit"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/bots"), (Needs::Admin, json!({"username": "bot"}))),
+        (("GET", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, token)),
+        (("DELETE", "/api/v1/admin/bots/{userId}/tokens/{tokenId}"), (Needs::Admin, none.clone())),
+        (("GET", "/api/v1/admin/users"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/users"), (Needs::Admin, json!({"username": "new"}))),
+        (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),
+        (("PATCH", "/api/v1/admin/users/{userId}"), (Needs::Admin, json!({"role": "admin"}))),
+        (("POST", "/api/v1/admin/users/{userId}/reset"), (Needs::Admin, none.clone())),
+        (("GET", "/api/v1/docs"), (Needs::Nothing, none.clone())),
+        (("GET", "/api/v1/meta"), (Needs::Nothing, none.clone())),
+        (("GET", "/api/v1/openapi.json"), (Needs::Nothing, none.clone())),
+        (("GET", "/api/v1/problems"), (Needs::Nothing, none.clone())),
+        (("GET", "/api/v1/problems/{code}"), (Needs::Nothing, none.clone())),
         (("GET", "/healthz"), (Needs::Nothing, none.clone())),
         (("GET", "/metrics"), (Needs::Nothing, none.clone())),
         (("GET", "/readyz"), (Needs::Nothing, none)),
-    ])
+    ]
 }
 
 /// What is right for whom.
@@ -135,13 +170,25 @@ fn is_right(needs: Needs, who: Who, answer: &Answer) -> bool {
     match (needs, who) {
         (Needs::Nothing, _) => status != 401,
         (_, Who::Nobody | Who::Forger) => status == 401,
-        (Needs::Admin, _) | (Needs::Owner, Who::Member) => status == 403,
+        (Needs::Admin, _) | (Needs::Owner, Who::Member | Who::Guest | Who::Bot) => status == 403,
+        (Needs::Session, Who::Bot) => code == "session_needed",
+        (Needs::NoGuest, Who::Guest) | (Needs::Author(_), Who::Guest | Who::Bot) => {
+            code == "forbidden"
+        }
         (Needs::Member | Needs::Owner | Needs::Author(_), Who::Stranger | Who::Removed) => {
             status == 404 && code == "room_not_found"
         }
         (Needs::Author(owner_too), Who::Owner) => (status == 403) != owner_too && status < 500,
         // The message is the member's own.
-        (Needs::Token | Needs::Member | Needs::Owner | Needs::Author(_), _) => welcome,
+        (
+            Needs::Token
+            | Needs::Session
+            | Needs::NoGuest
+            | Needs::Member
+            | Needs::Owner
+            | Needs::Author(_),
+            _,
+        ) => welcome,
     }
 }
 
@@ -152,8 +199,9 @@ struct People {
 }
 
 impl People {
-    async fn gather(server: &Server) -> Self {
+    async fn gather(server: &Server, chief: &Rest) -> Self {
         let names = [
+            (Who::Guest, "guest"),
             (Who::Stranger, "stranger"),
             (Who::Removed, "removed"),
             (Who::Member, "member"),
@@ -171,7 +219,23 @@ impl People {
             ids.insert(name, me.text("userId").unwrap());
             rest.push((who, person));
         }
+        let path = format!("/api/v1/admin/users/{}", ids["guest"]);
+        let role = json!({"role": "guest"});
+        chief.json(Method::PATCH, &path, &role).await.unwrap().success().unwrap();
+        let (bot, token) = Self::make_bot(chief).await;
+        ids.insert("bot", bot);
+        rest.push((Who::Bot, Rest::new(server.address(), Some(token))));
         Self { rest, ids }
+    }
+
+    async fn make_bot(chief: &Rest) -> (String, String) {
+        let bot = json!({"username": "bot"});
+        let bot = chief.post("/api/v1/admin/bots", &bot).await.unwrap().success().unwrap();
+        let bot = bot.text("userId").unwrap();
+        let wish = json!({"name": "a program", "scopes": ["read", "write"]});
+        let path = format!("/api/v1/admin/bots/{bot}/tokens");
+        let token = chief.post(&path, &wish).await.unwrap().success().unwrap();
+        (bot, token.text("token").unwrap())
     }
 
     fn of(&self, who: Who) -> &Rest {
@@ -183,7 +247,7 @@ impl People {
 async fn make_scene(people: &People, number: usize) -> (String, String) {
     let owner = people.of(Who::Owner);
     let (member, removed) = (&people.ids["member"], &people.ids["removed"]);
-    let members = [member, removed, &people.ids["other"]];
+    let members = [member, removed, &people.ids["other"], &people.ids["guest"], &people.ids["bot"]];
     let name = format!("room-{number}");
     let body = json!({
         "type": "channel", "visibility": "private", "name": name, "memberIds": members,
@@ -216,8 +280,8 @@ async fn routes(server: &Server) -> Vec<(String, String)> {
 async fn every_documented_route_answers_everyone_as_its_row_says() {
     let _turn = quiet::beside_others().await.unwrap();
     let server = Server::start(Settings::default()).await.unwrap();
-    server.register_admin().await.unwrap();
-    let people = People::gather(&server).await;
+    let chief = server.register_admin().await.unwrap();
+    let people = People::gather(&server, &chief).await;
     let rows = rows();
     let mut wrong = Vec::new();
     let routes = routes(&server).await;
