@@ -50,6 +50,9 @@ pub(crate) struct BenchArgs {
     /// Keep the server on processor 0 and the load on processor 1.
     #[arg(long)]
     pin: bool,
+    /// Measure this server binary instead of this one: compares builds under the same load.
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
     /// Where data directories are made, and removed again [default: the system's temporary one].
     #[arg(long, value_name = "DIRECTORY")]
     data_root: Option<PathBuf>,
@@ -63,8 +66,9 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     let (mut nonce, now) = ([0; 8], SystemClock.now());
     SystemEntropy.fill(&mut nonce);
     let command_line = std::env::args().collect::<Vec<_>>().join(" ");
+    let server = args.server.clone().unwrap_or_else(|| exe.clone());
     let spawn = Target::Spawn {
-        argv: vec![exe.clone().into(), "serve".into()],
+        argv: vec![server.into(), "serve".into()],
         environment: unlimited(),
         data_root: args.data_root.clone().unwrap_or_else(std::env::temp_dir),
     };

@@ -3,9 +3,8 @@
 //! Layout: version 1 ‖ nonce (12) ‖ ciphertext ‖ tag (16). The associated data names the purpose,
 //! the room and the seq, so that a body copied to another place does not open.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
@@ -15,6 +14,7 @@ use klatch_domain::user::Profile;
 use klatch_domain::{Entropy, Message, RoomId, Sealed, Seq, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::keys::{DataKey, KeyReader};
+use klatch_recent::Recent;
 use prost::Message as _;
 
 const VERSION: u8 = 1;
@@ -140,42 +140,28 @@ impl PersonCipher {
 
 /// Expanded keys of the people who spoke lately.
 ///
-/// Two generations of at most `cap` entries each: when the young one is full it becomes the old
-/// one. A hit costs one short lock; a miss asks the port.
+/// A hit costs one short lock; a miss asks the port, and expands the key in about a microsecond.
 pub struct KeyRing {
     keys: Arc<dyn KeyReader>,
-    cap: usize,
-    cache: Mutex<Generations>,
+    ciphers: Recent<UserId, Arc<PersonCipher>>,
     destroyed: AtomicU64,
-}
-
-#[derive(Default)]
-struct Generations {
-    young: HashMap<UserId, Arc<PersonCipher>>,
-    old: HashMap<UserId, Arc<PersonCipher>>,
 }
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyRing").field("cap", &self.cap).finish_non_exhaustive()
+        f.debug_struct("KeyRing").field("people", &self.ciphers.len()).finish_non_exhaustive()
     }
 }
 
 impl KeyRing {
     /// A ring over `keys` that remembers up to twice `cap` people.
     pub fn new(keys: Arc<dyn KeyReader>, cap: usize) -> Self {
-        Self { keys, cap: cap.max(1), cache: Mutex::default(), destroyed: AtomicU64::new(0) }
+        Self { keys, ciphers: Recent::new(cap), destroyed: AtomicU64::new(0) }
     }
 
     /// The cipher of `person` if it is remembered; never asks the port.
     pub fn cached(&self, person: UserId) -> Option<Arc<PersonCipher>> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cipher) = cache.young.get(&person) {
-            return Some(Arc::clone(cipher));
-        }
-        let cipher = cache.old.remove(&person)?;
-        cache.remember(person, Arc::clone(&cipher), self.cap);
-        Some(cipher)
+        self.ciphers.get(&person)
     }
 
     /// The cipher of `person`; `None` when there is no key.
@@ -186,11 +172,33 @@ impl KeyRing {
         if let Some(cipher) = self.cached(person) {
             return Ok(Some(cipher));
         }
+        let destroyed = self.destroyed();
         let Some(key) = self.keys.key(person).await? else { return Ok(None) };
         let cipher = Arc::new(PersonCipher::new(person, &key));
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.remember(person, Arc::clone(&cipher), self.cap);
+        self.ciphers.put(person, Arc::clone(&cipher));
+        // A key may have been destroyed, and forgotten here, while it was being read.
+        if self.destroyed() != destroyed {
+            self.ciphers.remove(&person);
+        }
         Ok(Some(cipher))
+    }
+
+    /// Opens a profile without remembering its key: for those who look once, as someone who
+    /// connects does. Otherwise as [`KeyRing::open_profile`].
+    ///
+    /// # Errors
+    /// As the port reports; damaged bytes are [`klatch_ports::ErrorKind::Corrupt`].
+    pub async fn glance_at_profile(&self, sealed: &Sealed) -> PortResult<Option<Profile>> {
+        if let Some(cipher) = self.cached(sealed.person) {
+            return cipher.open_profile(sealed).map(Some).map_err(corrupt);
+        }
+        let Some(key) = self.keys.key(sealed.person).await? else { return Ok(None) };
+        PersonCipher::new(sealed.person, &key).open_profile(sealed).map(Some).map_err(corrupt)
+    }
+
+    /// Forgets those who did not speak since the last call.
+    pub fn forget_idle(&self) {
+        self.ciphers.turn();
     }
 
     /// Opens the words of a stored message; `None` when deleted or when the key is gone.
@@ -233,18 +241,7 @@ impl KeyRing {
     /// Forgets `person`, whose key was destroyed.
     pub fn forget(&self, person: UserId) {
         self.destroyed.fetch_add(1, Ordering::AcqRel);
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.young.remove(&person);
-        cache.old.remove(&person);
-    }
-}
-
-impl Generations {
-    fn remember(&mut self, person: UserId, cipher: Arc<PersonCipher>, cap: usize) {
-        if self.young.len() >= cap {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(person, cipher);
+        self.ciphers.remove(&person);
     }
 }
 

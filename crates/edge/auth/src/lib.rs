@@ -19,7 +19,6 @@ mod names;
 mod one_time;
 mod password;
 mod provision;
-mod recent;
 mod refresh_token;
 mod register;
 mod service;
@@ -115,6 +114,12 @@ impl Auth {
             config,
             keys,
         })
+    }
+
+    /// Forgets tokens, sessions and accounts that nobody asked for since the last call. They are
+    /// looked up anew when they come again.
+    pub fn forget_idle(&self) {
+        self.verifier.forget_idle();
     }
 }
 

@@ -11,6 +11,7 @@ use klatch_domain::{ApiTokenId, SessionId, Timestamp, UserId};
 use klatch_ports::accounts::Account;
 use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::{PortError, PortResult};
+use klatch_recent::Recent;
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -19,7 +20,6 @@ use tokio::time::Instant;
 use crate::Auth;
 use crate::jwt::{self, ACCESS_TYPE, Unproven};
 use crate::one_time::{self, API_PREFIX};
-use crate::recent::Recent;
 
 /// How old what is known of an account or a session may be: bans, roles and ended sessions count
 /// within a second, on every instance.
@@ -84,6 +84,14 @@ impl Default for Verifier {
 }
 
 impl Verifier {
+    /// Forgets what nobody asked for since the last call; it would be found out anew.
+    pub(crate) fn forget_idle(&self) {
+        self.tokens.turn();
+        self.accounts.turn();
+        self.sessions.turn();
+        self.programs.turn();
+    }
+
     /// The session was ended; its tokens do not live longer than until `until`.
     pub(crate) fn end_session(&self, session: SessionId, now: Timestamp, until: Timestamp) {
         let mut gone = self.gone.write();

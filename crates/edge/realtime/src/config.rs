@@ -131,7 +131,7 @@ impl Default for RealtimeConfig {
             rooms_max: 100_000,
             allowed_origins: Vec::new(),
             send_buffer_bytes: None,
-            parallel_flush: 256,
+            parallel_flush: 2_048,
         }
     }
 }

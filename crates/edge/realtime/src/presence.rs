@@ -14,6 +14,7 @@ use klatch_domain::presence::Status;
 use klatch_ports::PortResult;
 use klatch_ports::kv::Revision;
 use klatch_protocol::presence::{device_key, device_value, presence_subject, seen_key, seen_value};
+use klatch_recent::shrink;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -69,6 +70,7 @@ impl Board {
             Wish::Online(here) => state.online.insert(user, here),
             Wish::Offline => state.online.remove(&user),
         };
+        shrink(&mut state.online);
         state.wishes.insert(user, wish);
         drop(state);
         self.changed.notify_one();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use klatch_domain::ConnectionId;
+use klatch_recent::shrink;
 use parking_lot::Mutex;
 
 use crate::connection::Connection;
@@ -30,10 +31,7 @@ impl Registry {
     pub(crate) fn remove(&self, id: ConnectionId) {
         let mut shard = self.shard(id).lock();
         shard.remove(&id);
-        // After a storm the table would keep its size for ever.
-        if shard.capacity() > 1024 && shard.capacity() / 8 > shard.len() {
-            shard.shrink_to_fit();
-        }
+        shrink(&mut shard);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -63,6 +63,7 @@ impl Roles {
         let limits = Arc::new(limiter(process, adapters));
         let realtime =
             start_realtime(process, adapters, (&auth, &commands, &people), &limits).await?;
+        forget_idle(process, adapters, &auth);
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
@@ -114,6 +115,21 @@ impl Roles {
             });
         }
     }
+}
+
+/// What was remembered of people who are not here any more goes after one to two of these.
+const IDLE: Duration = Duration::from_secs(30);
+
+fn forget_idle(process: &Process, adapters: &Adapters, auth: &Arc<Auth>) {
+    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
+    let (keys, ring) = (Arc::clone(&adapters.keys), Arc::clone(&adapters.key_ring));
+    process.tasks.spawn(async move {
+        while stop.run_until_cancelled(tokio::time::sleep(IDLE)).await.is_some() {
+            auth.forget_idle();
+            ring.forget_idle();
+            keys.forget_idle();
+        }
+    });
 }
 
 fn dead_letters(process: &Process, adapters: &Adapters) -> DeadLetters {

@@ -12,7 +12,6 @@
 //! place, whole, and its key is there; opening finds the second server key and replaces again.
 //! It costs about two microseconds and 85 bytes per person on the server.
 
-mod cache;
 mod sector;
 mod server;
 mod slots;
@@ -29,11 +28,11 @@ use async_trait::async_trait;
 use klatch_domain::{Entropy, UserId};
 use klatch_ports::keys::{DataKey, KeyReader, KeyWriter};
 use klatch_ports::{ErrorKind, PortError, PortResult};
+use klatch_recent::Recent;
 use parking_lot::RwLock;
 
 use crate::engine::group::Group;
 use crate::engine::{create_durably, kind_of};
-use cache::Cache;
 use server::{Found, KeyFile, ServerKey, Wrapping};
 use slots::{SlotsError, SlotsFile};
 use writer::{Job, Writer};
@@ -52,10 +51,14 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// Unwrapped keys remembered in each of two generations.
+const REMEMBERED: usize = 16_384;
+
 /// What readers see.
 struct Shared {
     table: RwLock<Table>,
-    cache: Cache,
+    /// Unwrapped keys used lately; both generations together take about 3 MB.
+    cache: Recent<UserId, DataKey>,
 }
 
 /// Where every key is, and how to open it.
@@ -83,7 +86,7 @@ impl Keys {
         let (places, free) = load(&slots)?;
         let wrapping = Arc::new(key.wrapping());
         let table = Table { slots: Arc::new(slots), wrapping, places };
-        let shared = Arc::new(Shared { table: RwLock::new(table), cache: Cache::default() });
+        let shared = Arc::new(Shared { table: RwLock::new(table), cache: Recent::new(REMEMBERED) });
         let mut writer = Writer::new(Arc::clone(&shared), dir, entropy, key_file, place, free);
         if rotating {
             writer.rotate()?;
@@ -185,6 +188,13 @@ fn corrupt(what: impl Into<String>) -> PortError {
     PortError::new(ErrorKind::Corrupt, "keys", "reading keys").because(what.into())
 }
 
+impl Keys {
+    /// Forgets unwrapped keys that nobody asked for since the last call.
+    pub fn forget_idle(&self) {
+        self.shared.cache.turn();
+    }
+}
+
 #[async_trait]
 impl KeyReader for Keys {
     async fn key(&self, person: UserId) -> PortResult<Option<DataKey>> {
@@ -199,7 +209,7 @@ impl Shared {
         let Some(number) = table.places.get(&person.to_bytes()).copied() else {
             return Ok(None);
         };
-        if let Some(key) = self.cache.get(person) {
+        if let Some(key) = self.cache.get(&person) {
             return Ok(Some(key));
         }
         let slot = table.slots.read(number).map_err(failed_slots)?;

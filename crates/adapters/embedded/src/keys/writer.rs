@@ -161,7 +161,7 @@ impl Writer {
                 let number = number.or_else(|| self.doubtful.remove(&person));
                 self.condemned.extend(number.map(|number| (person, number)));
                 // Nobody reads it from here on, also if the disk refuses what follows.
-                self.shared.cache.remove(person);
+                self.shared.cache.remove(&person);
                 answers.push((self.condemned.contains_key(&person), reply));
             }
         }

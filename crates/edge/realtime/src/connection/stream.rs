@@ -69,14 +69,14 @@ impl Stream {
 impl Sink for Stream {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_write(bytes),
+            Self::Plain(tcp) => at_once(tcp, |socket| socket.send(bytes)),
             Self::Tls(tls) => tls.try_write(&[IoSlice::new(bytes)]),
         }
     }
 
     fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_write_vectored(slices),
+            Self::Plain(tcp) => at_once(tcp, |socket| socket.send_vectored(slices)),
             Self::Tls(tls) => tls.try_write(slices),
         }
     }
@@ -93,6 +93,22 @@ impl Sink for Stream {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.has_unsent(),
         }
+    }
+}
+
+/// Writes without asking first whether the socket takes anything: it nearly always does, and what
+/// the runtime knows of it is in no cache. Only a refusal is told to the runtime, which then waits
+/// for the socket to be ready.
+fn at_once(
+    tcp: &TcpStream,
+    write: impl Fn(&socket2::SockRef<'_>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let socket = socket2::SockRef::from(tcp);
+    match write(&socket) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            tcp.try_io(Interest::WRITABLE, || write(&socket))
+        }
+        outcome => outcome,
     }
 }
 

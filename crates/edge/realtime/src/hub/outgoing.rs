@@ -307,6 +307,8 @@ impl Outgoing {
         if !shared {
             for connection in &to {
                 write(connection);
+                // Others on this thread get their turn.
+                tokio::task::coop::consume_budget().await;
             }
             return;
         }

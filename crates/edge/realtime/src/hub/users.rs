@@ -1,6 +1,7 @@
 //! Who is connected here.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use klatch_domain::UserId;
@@ -9,10 +10,14 @@ use klatch_domain::user::Profile;
 use klatch_ports::Offset;
 use klatch_ports::kv::Revision;
 use klatch_ports::metadata::UserNumber;
+use klatch_recent::shrink;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::connection::Connection;
+
+/// Empty slots at the end that are worth giving back.
+const TAIL: usize = 512;
 
 /// About how many bytes a table takes, its free places included.
 pub(super) fn table_bytes<K, V>(table: &HashMap<K, V>) -> usize {
@@ -86,7 +91,10 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct Users {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// Slots nobody is in, the lowest first: so the end of the table empties, and can go.
+    free: BinaryHeap<Reverse<u32>>,
+    /// Of the newest user. Not by slot: a slot that is made again must not know old handles.
+    generation: u32,
     by_id: HashMap<UserId, UserRef>,
     by_number: HashMap<UserNumber, UserRef>,
     live: usize,
@@ -147,30 +155,37 @@ impl Users {
 
     /// Makes room for a user who is not here yet.
     pub(super) fn arrive(&mut self, newcomer: Newcomer, wish: u64) -> UserRef {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
         let (id, number) = (newcomer.connection.user, newcomer.number);
         let status = newcomer.connection.device_status();
         let newcomers = vec![newcomer];
         let arriving = Arriving { since: Instant::now(), known_from: None, newcomers };
-        let mut handle = UserRef { slot, generation: 0 };
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            handle.generation = slot.generation;
-            slot.user = Some(LocalUser {
-                id,
-                number,
-                connections: SmallVec::new(),
-                arriving: Some(Box::new(arriving)),
-                wish,
-                placed: None,
-                status,
-            });
-        }
-        self.by_id.insert(id, handle);
-        if let Some(number) = number {
+        self.place(LocalUser {
+            id,
+            number,
+            connections: SmallVec::new(),
+            arriving: Some(Box::new(arriving)),
+            wish,
+            placed: None,
+            status,
+        })
+    }
+
+    fn place(&mut self, user: LocalUser) -> UserRef {
+        let slot = self.free.pop().map_or_else(
+            || {
+                self.slots.push(Slot::default());
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            },
+            |Reverse(slot)| slot,
+        );
+        self.generation = self.generation.wrapping_add(1);
+        let handle = UserRef { slot, generation: self.generation };
+        self.by_id.insert(user.id, handle);
+        if let Some(number) = user.number {
             self.by_number.insert(number, handle);
+        }
+        if let Some(slot) = self.slots.get_mut(slot as usize) {
+            *slot = Slot { generation: handle.generation, user: Some(user) };
         }
         handle
     }
@@ -185,16 +200,34 @@ impl Users {
     /// Takes out a user whose last connection is gone.
     pub(super) fn depart(&mut self, user: UserRef) -> Option<LocalUser> {
         self.get(user)?;
-        let slot = self.slots.get_mut(user.slot as usize)?;
-        slot.generation = slot.generation.wrapping_add(1);
-        let gone = slot.user.take()?;
-        self.free.push(user.slot);
+        let gone = self.slots.get_mut(user.slot as usize)?.user.take()?;
+        self.free.push(Reverse(user.slot));
         self.by_id.remove(&gone.id);
         if let Some(number) = gone.number {
             self.by_number.remove(&number);
         }
         self.live -= usize::from(gone.is_live());
+        self.give_space_back();
         Some(gone)
+    }
+
+    /// What a crowd took and the few who are left do not need. Costs a look at a few numbers, but
+    /// for once in a long while.
+    fn give_space_back(&mut self) {
+        shrink(&mut self.by_id);
+        shrink(&mut self.by_number);
+        if self.slots.len() < 2 * TAIL || self.slots.len() / 8 < self.by_id.len() {
+            return;
+        }
+        // Whoever is in a high slot keeps those below until they leave.
+        let used = self.slots.iter().rposition(|slot| slot.user.is_some());
+        let keep = used.map_or(0, |last| last + 1);
+        if self.slots.len() - keep >= TAIL {
+            self.slots.truncate(keep);
+            self.slots.shrink_to_fit();
+            self.free.retain(|Reverse(slot)| (*slot as usize) < keep);
+            self.free.shrink_to_fit();
+        }
     }
 }
 
@@ -202,16 +235,58 @@ impl Users {
 mod tests {
     use super::*;
 
+    fn here(number: u32) -> LocalUser {
+        LocalUser {
+            id: UserId::from_bits(u128::from(number)),
+            number: Some(UserNumber(number)),
+            connections: SmallVec::new(),
+            arriving: None,
+            wish: 0,
+            placed: None,
+            status: Status::Online,
+        }
+    }
+
+    fn crowd(count: u32) -> (Users, Vec<UserRef>) {
+        let mut users = Users::default();
+        let handles = (0..count).map(|number| users.place(here(number))).collect();
+        users.live = count as usize;
+        (users, handles)
+    }
+
     #[test]
     fn a_hundred_thousand_users_take_less_than_two_hundred_and_fifty_bytes_each() {
-        let mut users = Users::default();
-        for number in 0..100_000_u32 {
-            let handle = UserRef { slot: number, generation: 0 };
-            users.slots.push(Slot::default());
-            users.by_id.insert(UserId::from_bits(u128::from(number)), handle);
-            users.by_number.insert(UserNumber(number), handle);
-        }
-        let each = users.bytes() / 100_000;
+        let each = crowd(100_000).0.bytes() / 100_000;
         assert!(each < 250, "{each} bytes each");
+    }
+
+    #[test]
+    fn when_a_crowd_has_left_its_space_is_given_back_and_old_handles_mean_nobody() {
+        let (mut users, handles) = crowd(20_000);
+        let (stay, go) = handles.split_at(3);
+        for user in go {
+            assert!(users.depart(*user).is_some());
+        }
+        assert!(users.bytes() < 100_000, "{} bytes for three", users.bytes());
+        let again: Vec<UserRef> = (50_000..70_000).map(|n| users.place(here(n))).collect();
+        assert!(go.iter().all(|old| users.get(*old).is_none()));
+        assert!(stay.iter().chain(&again).all(|user| users.get(*user).is_some()));
+        assert_eq!(users.len(), 20_003);
+    }
+
+    #[test]
+    fn the_last_user_of_a_crowd_to_stay_is_found_and_the_slots_below_are_used_again() {
+        let (mut users, handles) = crowd(10_000);
+        let (last, go) = handles.split_last().unwrap();
+        for user in go {
+            assert!(users.depart(*user).is_some());
+        }
+        assert!(users.get(*last).is_some());
+        let next = users.place(here(77_777));
+        users.live += 1;
+        assert_eq!(next.slot, 0);
+        users.depart(*last);
+        users.depart(next);
+        assert!(users.is_empty() && users.bytes() < 100_000, "{} bytes", users.bytes());
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use klatch_domain::{Entropy, UserId};
 use klatch_protocol::problem::{Code, Problem};
+use klatch_recent::shrink;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -123,10 +124,7 @@ impl Door {
         *count -= 1;
         if *count == 0 {
             users.remove(&user);
-            // After a storm the table would keep its size for ever.
-            if users.capacity() > 1024 && users.capacity() / 8 > users.len() {
-                users.shrink_to_fit();
-            }
+            shrink(&mut users);
         }
     }
 

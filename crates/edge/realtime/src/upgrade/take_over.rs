@@ -127,7 +127,7 @@ fn set_options(tcp: &TcpStream, shared: &Shared) {
 async fn known(deps: &Deps, user: UserId) -> PortResult<(Option<Profile>, Option<UserNumber>)> {
     let number = deps.metadata.number(user).await?;
     let profile = match deps.metadata.user(user).await? {
-        Some(user) => deps.keys.open_profile(&user.profile).await?,
+        Some(user) => deps.keys.glance_at_profile(&user.profile).await?,
         None => None,
     };
     Ok((profile, number))

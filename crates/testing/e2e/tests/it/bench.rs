@@ -4,13 +4,15 @@ use klatch_e2e::server::{Exit, quiet, run};
 use serde_json::Value;
 
 /// Rows of a whole run, by their names.
-const ROWS: [&str; 20] = [
+const ROWS: [&str; 22] = [
     "bare writer, 8 frames a write",
     "bare writer, 1 frame a write",
+    "bare writer, a few times a second",
     "bare writer, rooms",
     "fanout, bursts of eight",
     "fanout, coalesced",
-    "fanout, single",
+    "fanout, one at a time",
+    "fanout, a few a second",
     "rooms",
     "rooms, half load",
     "pairs",

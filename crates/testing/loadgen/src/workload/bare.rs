@@ -12,6 +12,7 @@ use crate::report::{RATE, Sample};
 use crate::workload::fanout::SINGLE_RATE;
 
 pub(super) const SINGLE: &str = "bare writer, 1 frame a write";
+pub(super) const SPARSE: &str = "bare writer, a few times a second";
 pub(super) const EIGHT: &str = "bare writer, 8 frames a write";
 pub(super) const ROOMS: &str = "bare writer, rooms";
 
@@ -27,14 +28,16 @@ impl Bench<'_> {
         self.bare_rooms()
     }
 
-    /// One group of sockets: eight frames a write without a pause, and one frame a write a few
-    /// times a second.
+    /// One group of sockets: eight frames a write and one frame a write without a pause, and one
+    /// frame a write a few times a second.
     pub(super) fn bare_fanout(&mut self) -> Result<()> {
         let Some((process, mut client)) = self.bare_writer(1, self.args.sizes.subscribers)? else {
             return Ok(());
         };
         let gap = Duration::from_secs_f64(1.0 / SINGLE_RATE);
-        for (name, frames, gap) in [(EIGHT, 8, Duration::ZERO), (SINGLE, 1, gap)] {
+        for (name, frames, gap) in
+            [(EIGHT, 8, Duration::ZERO), (SINGLE, 1, Duration::ZERO), (SPARSE, 1, gap)]
+        {
             let before = Cpu::of(process.pid())?;
             let begun = Instant::now();
             let mut rounds = 0_u64;

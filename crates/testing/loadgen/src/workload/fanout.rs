@@ -23,7 +23,8 @@ impl Bench<'_> {
         for (name, limit, pace) in [
             ("fanout, bursts of eight", bare::EIGHT, Pace::Burst(WINDOW)),
             ("fanout, coalesced", bare::EIGHT, Pace::Window(WINDOW)),
-            ("fanout, single", bare::SINGLE, Pace::Single(SINGLE_RATE)),
+            ("fanout, one at a time", bare::SINGLE, Pace::Window(1)),
+            ("fanout, a few a second", bare::SPARSE, Pace::Single(SINGLE_RATE)),
         ] {
             let stretch = chat.measure(pace, self.stretch())?;
             self.keep(name, Some(limit), By::Deliveries, &stretch);

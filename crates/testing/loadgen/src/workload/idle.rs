@@ -15,6 +15,9 @@ use crate::world::{World, user};
 const FIRST: usize = 64;
 /// How long connections are held before the second look, at most.
 const HOLD: Duration = Duration::from_secs(10);
+/// How long after everyone has left memory is looked at last, at most: what is remembered of people
+/// goes within a minute.
+const RELEASE: Duration = Duration::from_secs(75);
 
 impl Bench<'_> {
     pub(super) fn idle(&mut self) -> Result<()> {
@@ -33,7 +36,7 @@ impl Bench<'_> {
         let mut engine = Engine::new()?;
         connect(&mut engine, &server, tokens.get(..FIRST.min(tokens.len())).unwrap_or_default())?;
         engine.forget(0);
-        wait(&mut engine, Duration::from_secs(2))?;
+        wait(&mut engine, Duration::from_secs(5))?;
 
         let (memory, before) = (memory(&server)?, server.usage()?);
         let begun = Instant::now();
@@ -70,6 +73,10 @@ impl Bench<'_> {
         // Everyone's leaving is told to fan-out, and freed pages go back by and by.
         wait(&mut engine, time)?;
         server.settle(HOLD)?;
+        if let Some(left) = self::memory(&server)? {
+            sample.put("resident_mib_soon_after", mib(left.resident_bytes));
+        }
+        wait(&mut engine, RELEASE.min(self.stretch() * 10))?;
         if let (Some(memory), Some(left)) = (memory, self::memory(&server)?) {
             sample.put("resident_mib_after", mib(left.resident_bytes));
             let times = whole(left.resident_bytes) / whole(memory.resident_bytes.max(1));

@@ -28,11 +28,19 @@ const fn row(
 const ON_WORKERS: &[&str] = &["klatch-memory", "klatch-pump", "klatch-testkit", "klatch-workers"];
 
 /// What roles have in common; the meter counts the processor time that goes into each.
-const CORE: &[&str] = &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol"];
+const CORE: &[&str] =
+    &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol", "klatch-recent"];
 const PORTS: &[&str] = &["klatch-domain", "klatch-ports"];
+const REMEMBERING: &[&str] = &["klatch-domain", "klatch-ports", "klatch-recent"];
 /// Who tells what was missed. Like the pump, `sync` is no role, but what roles have in common.
-const WITH_SYNC: &[&str] =
-    &["klatch-domain", "klatch-meter", "klatch-ports", "klatch-protocol", "klatch-sync"];
+const WITH_SYNC: &[&str] = &[
+    "klatch-domain",
+    "klatch-meter",
+    "klatch-ports",
+    "klatch-protocol",
+    "klatch-recent",
+    "klatch-sync",
+];
 /// Who takes requests asks how often they may come; `limits` is no role either.
 const WITH_LIMITS: &[&str] =
     &["klatch-domain", "klatch-limits", "klatch-meter", "klatch-ports", "klatch-protocol"];
@@ -42,6 +50,7 @@ const WITH_SYNC_AND_LIMITS: &[&str] = &[
     "klatch-meter",
     "klatch-ports",
     "klatch-protocol",
+    "klatch-recent",
     "klatch-sync",
 ];
 const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
@@ -69,8 +78,9 @@ const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit
 const TABLE: &[Arrows] = &[
     row("crates/core/domain", "klatch-domain", &[], &[]),
     row("crates/core/meter", "klatch-meter", &[], &[]),
+    row("crates/core/recent", "klatch-recent", &[], &[]),
     row("crates/core/ports", "klatch-ports", &["klatch-domain"], &[]),
-    row("crates/core/protocol", "klatch-protocol", PORTS, &["klatch-testkit"]),
+    row("crates/core/protocol", "klatch-protocol", REMEMBERING, &["klatch-testkit"]),
     row("crates/edge/limits", "klatch-limits", PORTS, ON_MEMORY),
     row("crates/edge/gateway", "klatch-gateway", WITH_LIMITS, BEHIND_THE_EDGE),
     row("crates/edge/realtime", "klatch-realtime", WITH_SYNC_AND_LIMITS, BESIDE_PRESENCE),
@@ -86,7 +96,7 @@ const TABLE: &[Arrows] = &[
     row(
         "crates/adapters/embedded",
         "klatch-embedded",
-        &["klatch-domain", "klatch-log", "klatch-meter", "klatch-ports"],
+        &["klatch-domain", "klatch-log", "klatch-meter", "klatch-ports", "klatch-recent"],
         SUITES,
     ),
     row("crates/adapters/log", "klatch-log", PORTS, SUITES),
