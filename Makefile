@@ -110,6 +110,14 @@ soak: web ## people, kills and the checker for ten minutes (ARGS='--for 1h --kil
 	$(call say,soak)
 	$(TARGET)/release/klatch soak $(ARGS)
 
+SEEDS ?= 1000
+
+.PHONY: night
+night: ## whole servers in virtual time, SEEDS of them (KLATCH_SEED=7 for one), and many kills
+	$(call say,$(SEEDS) seeds of simulated machines)
+	KLATCH_SEEDS=$(SEEDS) $(CARGO) test -p klatch-simulation --test seeds -- --nocapture
+	@if [ -z "$$KLATCH_SEED" ]; then $(MAKE) --no-print-directory soak-kill; fi
+
 .PHONY: bench
 bench: web ## load the release binary from a second process and print a report (ARGS=…)
 	$(call say,build the release binary)

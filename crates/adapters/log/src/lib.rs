@@ -19,6 +19,7 @@ mod batch;
 mod config;
 mod consumer;
 pub mod disk;
+mod draft;
 mod epoch;
 mod error;
 mod glance;
@@ -34,6 +35,7 @@ mod scan;
 mod segment;
 mod space;
 mod stats;
+mod stepped;
 mod table;
 mod tail;
 mod tend;
@@ -59,8 +61,10 @@ use recover::{recover, take_lock};
 use segment::{Segments, index_path, segment_path};
 use space::{Space, remove_if_there};
 use stats::Stats;
+use stepped::Stepper;
 use tail::Tail;
 use threads::Threads;
+use writer::Start;
 
 pub use config::LogConfig;
 pub use epoch::bump_epoch;
@@ -82,6 +86,8 @@ pub fn read_batch(bytes: &[u8]) -> Option<Vec<klatch_ports::log::Record>> {
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
+    /// In place of threads, in a simulation.
+    stepper: Mutex<Option<Stepper>>,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
@@ -89,6 +95,8 @@ pub struct EmbeddedLog {
 struct Shared {
     disk: Arc<dyn Disk>,
     config: LogConfig,
+    /// Whether there are no threads.
+    stepped: bool,
     clock: Arc<dyn Clock>,
     epoch: Epoch,
     queue: Queue,
@@ -121,6 +129,57 @@ impl EmbeddedLog {
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> PortResult<Arc<Self>> {
+        let (shared, start, lock) = Self::prepare(disk, config, clock, entropy, false)?;
+        let threads = Threads::start(&shared, start).map_err(error::io("open"))?;
+        let (threads, lock) = (Mutex::new(Some(threads)), Mutex::new(Some(lock)));
+        Ok(Arc::new(Self { shared, threads, stepper: Mutex::new(None), lock }))
+    }
+
+    /// As [`EmbeddedLog::open`], without threads: nothing is written but by [`EmbeddedLog::step`],
+    /// and reads run on the caller's thread. For simulations, where the same calls on the same
+    /// disk must do the same.
+    ///
+    /// # Errors
+    /// As [`EmbeddedLog::open`].
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> PortResult<Arc<Self>> {
+        let (shared, start, lock) = Self::prepare(disk, config, clock, entropy, true)?;
+        let stepper = Mutex::new(Some(Stepper::new(&shared, start)));
+        Ok(Arc::new(Self {
+            shared,
+            threads: Mutex::new(None),
+            stepper,
+            lock: Mutex::new(Some(lock)),
+        }))
+    }
+
+    /// Serves what waits as one batch on this thread, completions included; whether there was any.
+    /// Of a log with threads: does nothing.
+    pub fn step(&self) -> bool {
+        let mut stepper = self.stepper.lock();
+        stepper.as_mut().is_some_and(|stepper| stepper.step(&self.shared))
+    }
+
+    /// Ends a stepped log as a crash does: nothing that waits is served or told, nothing is
+    /// written, and the directory is let go of. Of a log with threads: does nothing.
+    pub fn abandon(&self) {
+        if self.stepper.lock().take().is_some() {
+            self.shared.queue.abandon();
+            *self.lock.lock() = None;
+        }
+    }
+
+    fn prepare(
+        disk: Arc<dyn Disk>,
+        config: LogConfig,
+        clock: Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+        stepped: bool,
+    ) -> PortResult<(Arc<Shared>, Start, Box<dyn DiskLock>)> {
         config.validate()?;
         let lock = take_lock(&*disk)?;
         let recovered = recover(&*disk, &config, entropy)?;
@@ -143,19 +202,22 @@ impl EmbeddedLog {
             fatal: watch::Sender::new(None),
             disk,
             config,
+            stepped,
             clock,
         });
-        let threads = Threads::start(&shared, start).map_err(error::io("open"))?;
-        let (threads, lock) = (Mutex::new(Some(threads)), Mutex::new(Some(lock)));
-        Ok(Arc::new(Self { shared, threads, lock }))
+        Ok((shared, start, lock))
     }
 
     /// Serves what is queued, marks the end, saves the places of consumers and lets go of the
     /// directory. Blocks until then; later appends are refused as closed. Reading still works.
     pub fn close(&self) {
-        let Some(threads) = self.threads.lock().take() else { return };
+        let (threads, stepper) = (self.threads.lock().take(), self.stepper.lock().take());
         self.shared.queue.close();
-        threads.join(&self.shared);
+        match (threads, stepper) {
+            (Some(threads), _) => threads.join(&self.shared),
+            (None, Some(mut stepper)) => stepper.finish(&self.shared),
+            (None, None) => return,
+        }
         if self.shared.fatal.borrow().is_none() {
             self.shared.consumers.save_durably(&*self.shared.disk);
         }

@@ -78,6 +78,9 @@ impl Shared {
         operation: &'static str,
         work: impl FnOnce(&Arc<Self>) -> PortResult<T> + Send + 'static,
     ) -> PortResult<T> {
+        if self.stepped {
+            return work(self);
+        }
         let shared = Arc::clone(self);
         let gone = |error| port(ErrorKind::Unavailable, operation).because(error);
         spawn_blocking(move || work(&shared)).await.map_err(gone)?

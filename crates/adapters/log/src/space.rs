@@ -173,11 +173,35 @@ impl Space {
                 job
             };
             match job {
-                Some(Job::Active(filling)) => self.fill_active(disk, &filling),
-                Some(Job::MakeSpare) => self.make_spare(disk),
-                Some(Job::Spare(filling)) => self.fill_spare(disk, &filling),
+                Some(job) => self.work(disk, job),
                 None => self.look(disk),
             }
+        }
+    }
+
+    /// Does what is asked for now, and looks at the disk's space; for a log without threads.
+    pub(super) fn serve(&self, disk: &dyn Disk) {
+        self.state.lock().blocked = false;
+        loop {
+            let job = {
+                let mut state = self.state.lock();
+                let stuck = state.blocked || state.failed.is_some();
+                let job = if stuck { None } else { state.job() };
+                state.spare_busy = matches!(job, Some(Job::MakeSpare | Job::Spare(_)));
+                job
+            };
+            match job {
+                Some(job) => self.work(disk, job),
+                None => return self.look(disk),
+            }
+        }
+    }
+
+    fn work(&self, disk: &dyn Disk, job: Job) {
+        match job {
+            Job::Active(filling) => self.fill_active(disk, &filling),
+            Job::MakeSpare => self.make_spare(disk),
+            Job::Spare(filling) => self.fill_spare(disk, &filling),
         }
     }
 

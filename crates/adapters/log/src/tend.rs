@@ -24,21 +24,24 @@ pub(super) fn run(shared: &Shared, sealing: &Receiver<Sealing>) {
     loop {
         let left = shared.config.consumer_save.saturating_sub(saved.elapsed());
         match sealing.recv_timeout(left) {
-            Ok(next) => {
-                if let Err(error) = index(shared, &next) {
-                    // The log is whole without it; the next opening makes it anew.
-                    tracing::warn!(
-                        "{}: the index was not written: {error}",
-                        shared.disk.describe(&index_path(next.sealed.base)),
-                    );
-                }
-            }
+            Ok(next) => index_or_warn(shared, &next),
             Err(RecvTimeoutError::Timeout) => {
                 saved = Instant::now();
                 shared.consumers.save(&*shared.disk);
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+/// Writes a sealed segment's index.
+pub(super) fn index_or_warn(shared: &Shared, next: &Sealing) {
+    if let Err(error) = index(shared, next) {
+        // The log is whole without it; the next opening makes it anew.
+        tracing::warn!(
+            "{}: the index was not written: {error}",
+            shared.disk.describe(&index_path(next.sealed.base)),
+        );
     }
 }
 

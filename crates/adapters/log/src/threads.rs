@@ -53,16 +53,21 @@ impl Threads {
 
 /// Tells readers and appenders what became durable, until the writer is gone.
 fn tell(shared: &Shared, finished: &Receiver<Finished>) {
-    while let Ok(Finished { outcomes, weight, advanced }) = finished.recv() {
-        if advanced {
-            shared.moved.send_replace(());
-        }
-        shared.queue.release(weight);
-        for (done, outcome) in outcomes {
-            // One caller's mistake must not keep the others waiting for ever.
-            if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
-                tracing::error!("the completion of an append panicked");
-            }
+    while let Ok(next) = finished.recv() {
+        tell_one(shared, next);
+    }
+}
+
+/// Tells of one batch.
+pub(super) fn tell_one(shared: &Shared, Finished { outcomes, weight, advanced }: Finished) {
+    if advanced {
+        shared.moved.send_replace(());
+    }
+    shared.queue.release(weight);
+    for (done, outcome) in outcomes {
+        // One caller's mistake must not keep the others waiting for ever.
+        if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+            tracing::error!("the completion of an append panicked");
         }
     }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use klatch_domain::Timestamp;
 use klatch_ports::log::{Append, AppendError, Appended, Completion, Expected, Record};
-use klatch_ports::{ErrorKind, Offset, Partition, PortError, Position};
+use klatch_ports::{ErrorKind, Offset, Partition, Position};
 use tokio::time::Instant;
 
 use super::Shared;
 use super::batch::{Encoder, SECTOR};
+use super::draft::{Draft, is_conflict};
 use super::error::{io as port_io, is_full, port};
 use super::heads::head_key;
 use super::queue::{Next, Pending};
@@ -70,14 +71,15 @@ pub(super) struct Start {
     pub(super) marked: bool,
 }
 
-/// A batch in the making.
-#[derive(Default)]
-struct Draft {
-    outcomes: Vec<(Completion, Result<Appended, AppendError>)>,
-    records: Vec<Record>,
-    /// Index in `outcomes` of those that depend on the sync.
-    hopeful: Vec<usize>,
-    weight: usize,
+/// What a round of the writer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// A batch was served.
+    Served,
+    /// Nothing waited.
+    Idle,
+    /// The queue is closed and empty, or the disk failed.
+    Over,
 }
 
 /// Why a batch did not become durable.
@@ -127,29 +129,38 @@ impl Writer {
     /// Serves the queue until it is closed and empty, or the disk fails.
     pub(super) fn run(mut self) {
         loop {
-            if self.taken.is_empty() {
-                let most = (!self.marked).then_some(self.shared.config.idle_mark);
-                let next = self.shared.queue.take(&mut self.incoming, most);
-                self.taken.extend(self.incoming.drain(..));
-                match next {
-                    Next::Work => self.gather(),
-                    Next::Idle => {
-                        if let Err(error) = self.mark_end(false) {
-                            return self.fail(&error, Draft::default());
-                        }
-                        continue;
-                    }
-                    Next::Closed => break,
-                }
-            }
-            let draft = self.draft();
-            if self.write(draft).is_err() {
+            let most = (!self.marked).then_some(self.shared.config.idle_mark);
+            if self.round(most) == Round::Over {
                 return;
             }
         }
-        if let Err(error) = self.mark_end(true) {
-            self.fail(&error, Draft::default());
+    }
+
+    /// Serves a batch of what waits; waits up to `most` (for ever when `None`) for something to.
+    pub(super) fn round(&mut self, most: Option<Duration>) -> Round {
+        if self.taken.is_empty() {
+            let next = self.shared.queue.take(&mut self.incoming, most);
+            self.taken.extend(self.incoming.drain(..));
+            let (sync, round) = match next {
+                Next::Work => {
+                    self.gather();
+                    return self.serve();
+                }
+                Next::Idle => (false, Round::Idle),
+                Next::Closed => (true, Round::Over),
+            };
+            if let Err(error) = self.mark_end(sync) {
+                self.fail(&error, Draft::default());
+                return Round::Over;
+            }
+            return round;
         }
+        self.serve()
+    }
+
+    fn serve(&mut self) -> Round {
+        let draft = self.draft();
+        if self.write(draft).is_err() { Round::Over } else { Round::Served }
     }
 
     /// Lets more come in when the last sync was a moment ago.
@@ -281,6 +292,10 @@ impl Writer {
         if end <= self.filled {
             return Ok(());
         }
+        if self.shared.stepped {
+            self.shared.space.request(end);
+            self.shared.space.serve(&*self.shared.disk);
+        }
         match self.shared.space.wait_for(end) {
             Ok(filled) => {
                 self.filled = filled;
@@ -380,21 +395,5 @@ impl Writer {
         }
         self.hand_on(draft, false);
         self.shared.poison(error);
-    }
-}
-
-fn is_conflict(outcome: &Result<Appended, AppendError>) -> bool {
-    matches!(outcome, Err(AppendError::Conflict { .. }))
-}
-
-impl Draft {
-    /// Nothing that hoped for the sync became durable.
-    fn spoil(&mut self, why: impl Fn() -> PortError) {
-        self.records.clear();
-        for index in self.hopeful.drain(..) {
-            if let Some((_, outcome)) = self.outcomes.get_mut(index) {
-                *outcome = Err(AppendError::Port(why()));
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod client;
+mod dial;
 pub mod dice;
 pub mod load;
 mod report;
@@ -18,5 +19,6 @@ pub mod socket;
 pub mod token;
 pub mod verdict;
 
+pub use dial::Dial;
 pub use report::SoakReport;
 pub use run::{Say, Soak, run};

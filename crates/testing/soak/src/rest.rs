@@ -1,6 +1,7 @@
 //! A plain HTTP client: one connection, made again when it is gone.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -12,9 +13,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+use crate::dial::Dial;
 
 /// After this an answer counts as never given.
 const ANSWER_MOST: Duration = Duration::from_secs(20);
@@ -22,7 +24,7 @@ const ANSWER_MOST: Duration = Duration::from_secs(20);
 /// A client with at most one token. Requests run one after the other.
 #[derive(Debug)]
 pub struct Rest {
-    address: SocketAddr,
+    dial: Arc<dyn Dial>,
     token: Option<String>,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
@@ -41,7 +43,12 @@ pub struct Answer {
 impl Rest {
     /// A client of the server at `address`; nothing is connected yet.
     pub fn new(address: SocketAddr, token: Option<String>) -> Self {
-        Self { address, token, connection: Mutex::new(None) }
+        Self::over(Arc::new(address), token)
+    }
+
+    /// A client of the server that `dial` reaches; nothing is connected yet.
+    pub fn over(dial: Arc<dyn Dial>, token: Option<String>) -> Self {
+        Self { dial, token, connection: Mutex::new(None) }
     }
 
     /// The token it sends.
@@ -121,7 +128,7 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(path);
-        request = request.header(HOST, self.address.to_string());
+        request = request.header(HOST, self.dial.host());
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -146,8 +153,7 @@ impl Rest {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(self.address).await.context("connecting")?;
-        stream.set_nodelay(true)?;
+        let stream = self.dial.dial().await.context("connecting")?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(sender)

@@ -1,5 +1,6 @@
 //! A plain WebSocket client: JSON frames out and in, nothing remembered.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::dial::Dial;
 
 const CONNECT_MOST: Duration = Duration::from_secs(10);
 
@@ -61,12 +64,33 @@ async fn connect_on(
     token: &str,
     query: &str,
 ) -> Result<(Sender, Receiver)> {
-    let mut request = format!("ws://{address}/ws{query}").into_client_request()?;
+    let connecting = async {
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    upgrade(connecting, &address.to_string(), token, query).await
+}
+
+/// As [`connect`], to the server that `dial` reaches.
+///
+/// # Errors
+/// Nobody listens, or the upgrade was refused.
+pub async fn connect_over(dial: &dyn Dial, token: &str, query: &str) -> Result<(Sender, Receiver)> {
+    upgrade(dial.dial(), &dial.host(), token, query).await
+}
+
+async fn upgrade(
+    connecting: impl Future<Output = io::Result<TcpStream>>,
+    host: &str,
+    token: &str,
+    query: &str,
+) -> Result<(Sender, Receiver)> {
+    let mut request = format!("ws://{host}/ws{query}").into_client_request()?;
     let authorization = format!("Bearer {token}").parse()?;
     request.headers_mut().insert(AUTHORIZATION, authorization);
     let connecting = async {
-        let stream = socket.connect(address).await.context("connecting")?;
-        stream.set_nodelay(true)?;
+        let stream = connecting.await.context("connecting")?;
         match client_async(request, stream).await {
             Ok((stream, _)) => Ok(stream),
             Err(Error::Http(response)) => {

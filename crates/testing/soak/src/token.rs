@@ -31,7 +31,11 @@ pub fn server_variable() -> (String, String) {
 
 /// A good token for the user of this name.
 pub fn of(username: &str) -> String {
-    let now = unix_millis() / 1000;
+    of_at(username, unix_millis() / 1000)
+}
+
+/// A token that was made at this time, in seconds since 1970.
+pub fn of_at(username: &str, now: u64) -> String {
     let claims = json!({"iss": ISSUER, "sub": username, "iat": now, "exp": now + LIFE_S});
     signed(&json!({"alg": "HS256", "typ": "JWT"}), &claims, SECRET)
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use klatch_checker::{Direction, History, Invariant, Name, Report, StaysReport, What, check};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::client::{Pages, Person, Stage};
 

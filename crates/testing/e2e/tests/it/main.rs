@@ -6,6 +6,7 @@ mod bench;
 mod conversation;
 mod doctor;
 mod door;
+mod faults;
 mod frames;
 mod hostile;
 mod invitations;

@@ -68,7 +68,7 @@ impl Live {
             Back::ResumeByAddress => format!("?position={}", positions.join("&position=")),
             Back::Fresh | Back::Resume => String::new(),
         };
-        let (mut sender, receiver) = socket::connect(stage.address, &who.token, &query).await?;
+        let (mut sender, receiver) = socket::connect_over(&*stage.dial, &who.token, &query).await?;
         let connection = stage.next_connection();
         let resumes = back != Back::Fresh;
         let open = What::Open { session: who.process, connection, resumes };

@@ -75,8 +75,11 @@ impl Person {
     /// # Errors
     /// The server does not take the token.
     pub async fn arrive(stage: &Arc<Stage>, process: u32, username: &str) -> Result<Self> {
-        let token = token::of(username);
-        let rest = Rest::new(stage.address, Some(token.clone()));
+        let token = match stage.token_time {
+            Some(seconds) => token::of_at(username, seconds),
+            None => token::of(username),
+        };
+        let rest = Rest::over(Arc::clone(&stage.dial), Some(token.clone()));
         let user = rest.get("/api/v1/users/me").await?.success()?.text("userId")?;
         let who = Who { process, user: user.into(), token };
         let (session, live) = (Arc::default(), None);

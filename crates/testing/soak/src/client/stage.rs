@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use klatch_checker::{Recorder, Stays};
+
+use crate::dial::Dial;
 
 /// Surprises kept; the first ones matter.
 const SURPRISES_MAX: usize = 50;
@@ -14,8 +16,10 @@ const SURPRISES_MAX: usize = 50;
 /// What all clients of a run share.
 #[derive(Debug)]
 pub struct Stage {
-    /// Where the server is.
-    pub address: SocketAddr,
+    /// How the server is reached.
+    pub dial: Arc<dyn Dial>,
+    /// The time of day by which tokens are made; the machine's when absent.
+    pub token_time: Option<u64>,
     /// Who was in which room, by all that anyone was told.
     pub stays: Stays,
     /// How reconnecting clients were answered.
@@ -85,8 +89,14 @@ impl Stage {
     pub fn new(address: SocketAddr) -> Self {
         let begun = Instant::now();
         let clock = move || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Self::over(Arc::new(address), clock)
+    }
+
+    /// A stage before the server that `dial` reaches; `clock` gives nanoseconds that only grow.
+    pub fn over(dial: Arc<dyn Dial>, clock: impl FnMut() -> u64 + Send + 'static) -> Self {
         Self {
-            address,
+            dial,
+            token_time: None,
             stays: Stays::default(),
             tiers: Tiers::default(),
             keep_in: std::env::temp_dir(),

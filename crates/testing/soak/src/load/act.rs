@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use klatch_checker::{Direction, Name, Purpose};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::client::{Back, Change, Outcome, Pages, Person, Way};
 use crate::dice::Dice;
@@ -210,7 +211,7 @@ impl Actor {
                     // Not a member (any more).
                     "room_not_found" | "forbidden" => {}
                     // Try again later.
-                    "busy" | "unavailable" | "still_running" | "rate_limited" => {
+                    "busy" | "unavailable" | "still_running" | "rate_limited" | "storage_full" => {
                         self.open.push(letter);
                     }
                     other => self.person.stage().surprise(format!("a send was refused: {other}")),
@@ -244,7 +245,7 @@ impl Actor {
         let way = self.way();
         let outcome = self.person.send(way, &letter.room, &letter.key, &letter.text).await;
         if let Outcome::Refused(code) = outcome
-            && !["busy", "unavailable", "rate_limited"].contains(&code.as_str())
+            && !["busy", "unavailable", "rate_limited", "storage_full"].contains(&code.as_str())
         {
             let text = format!("an acknowledged send was refused when repeated: {code}");
             self.person.stage().surprise(text);
@@ -268,8 +269,14 @@ impl Actor {
             Outcome::Unknown => self.tally.unknown += 1,
             Outcome::Refused(code) => {
                 self.tally.refused += 1;
-                let may_be =
-                    ["message_deleted", "room_not_found", "forbidden", "busy", "unavailable"];
+                let may_be = [
+                    "message_deleted",
+                    "room_not_found",
+                    "forbidden",
+                    "busy",
+                    "unavailable",
+                    "storage_full",
+                ];
                 if !may_be.contains(&code.as_str()) {
                     self.person.stage().surprise(format!("a change was refused: {code}"));
                 }

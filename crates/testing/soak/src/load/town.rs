@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::{join_all, try_join_all};
 use klatch_checker::Name;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::act::{Actor, Places, Tally};
 use super::faults::{Faults, Kills};
@@ -79,7 +80,14 @@ impl Town {
     pub async fn found_keeping(server: &Server, plan: Plan, keep_in: PathBuf) -> Result<Self> {
         let mut stage = Stage::new(server.address());
         stage.keep_in = keep_in;
-        let stage = Arc::new(stage);
+        Self::found_on(Arc::new(stage), plan).await
+    }
+
+    /// As [`Town::found`], on a stage that is set already.
+    ///
+    /// # Errors
+    /// The server refused something.
+    pub async fn found_on(stage: Arc<Stage>, plan: Plan) -> Result<Self> {
         let mut people = Vec::new();
         for process in 0..plan.people {
             let name = format!("person-{}-{process}", plan.chapter);
@@ -149,6 +157,27 @@ impl Town {
     /// # Errors
     /// A promise was broken, or the server did not come back.
     pub async fn live(self, server: &mut Server, faults: Faults) -> Result<Ran> {
+        let (time, dice) = (self.plan.time, Dice::new(self.plan.seed).part(0));
+        self.live_while(async {
+            match faults {
+                Faults::None => {
+                    tokio::time::sleep(time).await;
+                    Ok(Kills::default())
+                }
+                Faults::Kills(count) => Kills::happen(server, count, dice).await,
+                Faults::Soak { time, kill_every } => {
+                    Kills::soak(server, (time, kill_every), dice).await
+                }
+            }
+        })
+        .await
+    }
+
+    /// Lets everybody act until `trouble` is over, then brings all to rest and judges.
+    ///
+    /// # Errors
+    /// A promise was broken, or the trouble failed.
+    pub async fn live_while(self, trouble: impl Future<Output = Result<Kills>>) -> Result<Ran> {
         let Self { plan, stage, people, places } = self;
         let dice = Dice::new(plan.seed);
         let (stop, stopped) = watch::channel(false);
@@ -160,16 +189,7 @@ impl Town {
             tokio::spawn(actor.run(stopped.clone()))
         });
         let actors: Vec<_> = actors.collect();
-        let kills = match faults {
-            Faults::None => {
-                tokio::time::sleep(plan.time).await;
-                Kills::default()
-            }
-            Faults::Kills(count) => Kills::happen(server, count, dice.part(0)).await?,
-            Faults::Soak { time, kill_every } => {
-                Kills::soak(server, (time, kill_every), dice.part(0)).await?
-            }
-        };
+        let kills = trouble.await?;
         stop.send_replace(true);
         let (mut people, mut tally) = (Vec::new(), Tally::default());
         for actor in join_all(actors).await {

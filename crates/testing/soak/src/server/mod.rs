@@ -40,6 +40,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// How many files the process may open, when fewer than the tests may.
     pub files: Option<u64>,
+    /// What a shell does before it becomes the server, in the words of `sh`.
+    pub prelude: Option<String>,
 }
 
 impl Settings {
@@ -139,13 +141,16 @@ impl Server {
         ];
         variables.extend(self.settings.variables.iter().cloned());
         self.process = None;
-        let files = self.settings.files;
+        let files = self.settings.files.map(|files| format!("ulimit -n {files}"));
+        let preludes = [&files, &self.settings.prelude];
+        let prelude: Vec<&str> = preludes.into_iter().flatten().map(String::as_str).collect();
         let (directory, log) = (self.root.path(), self.log());
         let program = match &self.settings.program {
             Some(program) => program.clone(),
             None => std::env::current_exe().context("finding this executable")?,
         };
-        self.process = Some(Process::start(&program, &argv, &variables, files, directory, &log)?);
+        self.process =
+            Some(Process::start((&program, &prelude), &argv, &variables, (directory, &log))?);
         Ok(())
     }
 

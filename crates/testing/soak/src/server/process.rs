@@ -44,24 +44,22 @@ impl From<ExitStatus> for Exit {
 }
 
 impl Process {
-    /// Starts the binary in `directory` with these variables and no others of ours, and with no
-    /// more than `files` open files if that is given; its output is appended to `log`.
+    /// Starts the binary in `directory` with these variables and no others of ours, after a shell
+    /// has done what `prelude` says; its output is appended to `log`.
     pub(super) fn start(
-        binary: &Path,
+        (binary, prelude): (&Path, &[&str]),
         argv: &[OsString],
         variables: &[(String, String)],
-        files: Option<u64>,
-        directory: &Path,
-        log: &Path,
+        (directory, log): (&Path, &Path),
     ) -> Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
-        let mut command = match files {
-            None => command(binary, variables),
-            Some(files) => {
-                let mut shell = command(Path::new("/bin/sh"), variables);
-                shell.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(binary);
-                shell
-            }
+        let mut command = if prelude.is_empty() {
+            command(binary, variables)
+        } else {
+            let mut shell = command(Path::new("/bin/sh"), variables);
+            let script = format!("{}; exec \"$0\" \"$@\"", prelude.join("; "));
+            shell.arg("-c").arg(script).arg(binary);
+            shell
         };
         command.args(argv).current_dir(directory).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;

@@ -70,6 +70,27 @@ const BEHIND_THE_EDGE: &[&str] = &[
 /// What people say of themselves comes to connections through the service that takes it.
 const BESIDE_PRESENCE: &[&str] =
     &["klatch-memory", "klatch-presence", "klatch-pump", "klatch-testkit", "klatch-workers"];
+const WHOLE: &[&str] = &[
+    "klatch-auth",
+    "klatch-checker",
+    "klatch-command",
+    "klatch-domain",
+    "klatch-fanout",
+    "klatch-gateway",
+    "klatch-limits",
+    "klatch-log",
+    "klatch-memory",
+    "klatch-ports",
+    "klatch-presence",
+    "klatch-protocol",
+    "klatch-pump",
+    "klatch-query",
+    "klatch-realtime",
+    "klatch-soak",
+    "klatch-sync",
+    "klatch-testkit",
+    "klatch-workers",
+];
 const SUITES: &[&str] = &["klatch-conformance", "klatch-memory", "klatch-testkit"];
 
 /// The whole truth about arrows between crates. No role knows another role, no engine another
@@ -144,13 +165,15 @@ const TABLE: &[Arrows] = &[
     // Black-box: it knows the product by its surfaces only.
     row("crates/testing/soak", "klatch-soak", &["klatch-checker"], &[]),
     row("crates/testing/e2e", "klatch-e2e", &["klatch-checker", "klatch-soak"], &[]),
+    // The whole product in one process, put together otherwise than by the binary.
+    row("crates/testing/simulation", "klatch-simulation", WHOLE, &[]),
     row("crates/tools/xtask", "xtask", &[], &[]),
 ];
 
 /// Third-party crates that only the named packages may use, and why.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[(
     "anyhow",
-    &["klatch", "klatch-e2e", "klatch-loadgen", "klatch-soak", "xtask"],
+    &["klatch", "klatch-e2e", "klatch-loadgen", "klatch-simulation", "klatch-soak", "xtask"],
     "callers act on the kind of an error, so give this crate an error type",
 )];
 

@@ -1,0 +1,60 @@
+//! A log without threads, for simulations: what the threads would do happens when it is asked for,
+//! on the caller's thread, so that the same calls give the same bytes on the disk.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::tend::{self, Sealing};
+use super::threads;
+use super::writer::{Finished, Round, Start, Writer};
+
+/// What the threads hold otherwise.
+pub(super) struct Stepper {
+    /// Gone once the log is closed or its disk has failed.
+    writer: Option<Writer>,
+    told: Receiver<Finished>,
+    sealed: Receiver<Sealing>,
+    saved: Instant,
+}
+
+impl Stepper {
+    pub(super) fn new(shared: &Arc<Shared>, start: Start) -> Self {
+        let (finished, told) = channel();
+        let (sealing, sealed) = channel();
+        let writer = Writer::new(Arc::clone(shared), finished, sealing, start);
+        Self { writer: Some(writer), told, sealed, saved: Instant::now() }
+    }
+
+    /// Serves what waits as one batch, or marks the end when nothing does; then keeps house.
+    /// Whether there was something to serve.
+    pub(super) fn step(&mut self, shared: &Shared) -> bool {
+        let Some(writer) = &mut self.writer else { return false };
+        let round = writer.round(Some(Duration::ZERO));
+        if round == Round::Over {
+            self.writer = None;
+        }
+        shared.space.serve(&*shared.disk);
+        while let Ok(finished) = self.told.try_recv() {
+            threads::tell_one(shared, finished);
+        }
+        while let Ok(next) = self.sealed.try_recv() {
+            tend::index_or_warn(shared, &next);
+        }
+        if self.saved.elapsed() >= shared.config.consumer_save {
+            self.saved = Instant::now();
+            shared.consumers.save(&*shared.disk);
+        }
+        round == Round::Served
+    }
+
+    /// Serves all that waits; the queue is closed already.
+    pub(super) fn finish(&mut self, shared: &Shared) {
+        while self.writer.is_some() {
+            self.step(shared);
+        }
+    }
+}
