@@ -1,6 +1,6 @@
 //! Users by name. Names lie sealed in the store, so the index over them is made here, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -196,6 +196,17 @@ impl Directory {
         limit: usize,
     ) -> Vec<(Arc<str>, UserId)> {
         self.names.read().find(prefix.trim(), after, limit)
+    }
+
+    /// [`Directory::find`] among some people only; see [`Names::find_among`].
+    pub(crate) fn find_among(
+        &self,
+        people: &HashSet<UserId>,
+        prefix: &str,
+        after: Option<(String, UserId)>,
+        limit: usize,
+    ) -> Vec<(Arc<str>, UserId)> {
+        self.names.read().find_among(people, prefix.trim(), after, limit)
     }
 }
 

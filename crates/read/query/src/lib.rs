@@ -8,6 +8,7 @@
 
 mod access;
 mod catch_up;
+mod circle;
 mod config;
 mod cursor;
 mod directory;

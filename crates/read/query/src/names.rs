@@ -1,6 +1,6 @@
 //! An index of names, for search by prefix.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -64,6 +64,27 @@ impl Names {
             .collect()
     }
 
+    /// [`Names::find`] among some people only. Cost: one look for each of them.
+    pub(crate) fn find_among(
+        &self,
+        people: &HashSet<UserId>,
+        prefix: &str,
+        after: Option<(String, UserId)>,
+        limit: usize,
+    ) -> Vec<(Arc<str>, UserId)> {
+        let prefix = prefix.to_lowercase();
+        let after = after.map(|(name, user)| (Arc::<str>::from(name), user));
+        let shown = |user: &UserId| Some((self.shown_under(*user, &prefix)?, *user));
+        let mut found: Vec<_> = people
+            .iter()
+            .filter_map(shown)
+            .filter(|it| after.as_ref().is_none_or(|after| it > after))
+            .collect();
+        found.sort_unstable();
+        found.truncate(limit);
+        found
+    }
+
     fn shown_under(&self, user: UserId, prefix: &str) -> Option<Arc<str>> {
         let names = self.of.get(&user)?;
         names.iter().filter(|name| name.starts_with(prefix)).min().cloned()
@@ -113,6 +134,13 @@ mod tests {
                 names.put(UserId::from_bits(index as u128), &profile(username, shown));
             }
             let whole = names.find(&prefix, None, usize::MAX);
+            let ids = 0..people.len() as u128;
+            let everyone = ids.map(UserId::from_bits).collect();
+            prop_assert_eq!(&names.find_among(&everyone, &prefix, None, usize::MAX), &whole);
+            let middle = whole.get(whole.len() / 2);
+            let after = middle.map(|(name, user)| (name.to_string(), *user));
+            let rest = names.find_among(&everyone, &prefix, after.clone(), size);
+            prop_assert_eq!(rest, names.find(&prefix, after, size));
             let matches = |(a, b): &&(String, String)| {
                 a.starts_with(&prefix) || b.to_lowercase().starts_with(&prefix)
             };

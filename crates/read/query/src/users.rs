@@ -9,10 +9,11 @@ use klatch_ports::api::queries::{Page, UserView};
 use klatch_ports::metadata::MetadataReader;
 use klatch_protocol::sealed::KeyRing;
 
+use crate::circle;
 use crate::cursor::{Cursor, REFUSED};
 use crate::directory::Directory;
 
-/// One user.
+/// One user. Of people a guest shares no room with they learn nothing.
 ///
 /// # Errors
 /// [`Rejection::UserNotFound`], or as the ports report.
@@ -23,11 +24,15 @@ pub(crate) async fn user(
     user: UserId,
 ) -> ServiceResult<UserView> {
     let row = metadata.user(user).await?.ok_or(Rejection::UserNotFound)?;
+    if !circle::knows_everyone(actor) && !circle::holds(metadata, actor, user).await? {
+        return Err(Rejection::UserNotFound.into());
+    }
     Ok(open(keys, actor, row).await?)
 }
 
 /// Users whose user name or shown name begins with `prefix`, in the order of the name that does.
-/// Whoever the read model does not have yet is left out, so a page may hold fewer.
+/// Whoever the read model does not have yet is left out, so a page may hold fewer. A guest finds
+/// the people in their rooms.
 pub(crate) async fn page(
     (metadata, directory): (&dyn MetadataReader, &Directory),
     keys: &KeyRing,
@@ -40,7 +45,12 @@ pub(crate) async fn page(
         Some(Cursor::Name(name, user)) => Some((name, user)),
         Some(_) => return Err(REFUSED.into()),
     };
-    let mut found = directory.find(prefix, after, limit + 1);
+    let mut found = if circle::knows_everyone(actor) {
+        directory.find(prefix, after, limit + 1)
+    } else {
+        let people = circle::people(metadata, actor).await?;
+        directory.find_among(&people, prefix, after, limit + 1)
+    };
     let more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| more);

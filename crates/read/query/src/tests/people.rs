@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use klatch_domain::permission::Actor;
 use klatch_domain::room::Visibility;
+use klatch_domain::user::ServerRole;
 use klatch_domain::{Rejection, RoomId, UserId};
 use klatch_ports::api::ServiceError;
 use klatch_ports::api::queries::{PageRequest, QueryApi};
@@ -150,4 +152,38 @@ async fn the_directory_keeps_to_its_bound_and_says_so() {
     let _followed = Followed::start(&world);
     assert_eq!(found(&world, "user").await.len(), 20);
     assert_eq!((world.directory.users(), world.directory.is_full()), (20, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_finds_and_sees_the_people_of_their_rooms_and_nobody_else() {
+    let world = World::new();
+    for (n, name) in [(1, "ann"), (2, "ben"), (3, "bo"), (4, "bea"), (5, "bill")] {
+        world.put_user(n, name, name).await;
+    }
+    // Ann is in one room with Ben, and with Bo who has left; Bea is in a public one without her,
+    // and Bill in a room that she has left.
+    let rooms =
+        [room(7, Visibility::Private), room(8, Visibility::Public), room(9, Visibility::Private)];
+    let stays = [(7, 1, None), (7, 2, None), (7, 3, Some(4)), (8, 4, None), (9, 5, None)];
+    let stays = stays.map(|(room, n, left)| (room, stay(UserId::from_bits(n), left)));
+    world.put_rooms(&rooms, &stays).await;
+    world.put_rooms(&[], &[(9, stay(ANN, Some(4)))]).await;
+    let _followed = Followed::start(&world);
+    let guest = Actor { role: ServerRole::Guest, ..actor(ANN) };
+    let mut names = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = world.query.users(guest, "b", request(1, cursor), &[]).await.unwrap();
+        names.extend(page.items.into_iter().map(|view| view.profile.username));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(names, ["ben"]);
+    assert_eq!(found(&world, "b").await, ["bea", "ben", "bill", "bo"], "members find everyone");
+    for (n, seen) in [(1, true), (2, true), (3, true), (4, false), (5, false), (6, false)] {
+        let answer = world.query.user(guest, UserId::from_bits(n), &[]).await;
+        assert_eq!(answer.is_ok(), seen, "{n}");
+    }
 }
