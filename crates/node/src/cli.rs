@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bench, config, doctor, import, serve, soak, upkeep};
+use crate::{bench, config, doctor, import, operator, serve, soak, upkeep};
 
 /// Klatch: a chat server that never loses a message.
 ///
@@ -22,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   klatch serve --demo                        a server with something to see in it
   klatch serve --listen 0.0.0.0:8080 --data-dir /var/lib/klatch
   klatch import chat.ndjson --server http://127.0.0.1:8080 --login admin
+  klatch user reset ann                      a link that sets a new password
   klatch config check --config klatch.toml   what would be used, secrets hidden
 
 Settings come from defaults, then klatch.toml, then KLATCH_SECTION__KEY variables (for example
@@ -33,6 +34,10 @@ enum Command {
     Serve(ServeArgs),
     /// Bring in users, rooms and messages from an NDJSON file.
     Import(import::ImportArgs),
+    /// Look at accounts and change them, on the machine of a running server.
+    User(operator::commands::UserArgs),
+    /// Make and end tokens of programs, on the machine of a running server.
+    Token(operator::commands::TokenArgs),
     /// Compare the read models with the log and name every row that differs. The server must not
     /// be running.
     Verify(upkeep::ModelArgs),
@@ -88,6 +93,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Import(args) => import::run(args),
+        Command::User(args) => operator::commands::user(args),
+        Command::Token(args) => operator::commands::token(args),
         Command::Verify(args) => upkeep::verify(&args),
         Command::Rebuild(args) => upkeep::rebuild(&args),
         Command::Bench(args) => bench::run(args),

@@ -10,6 +10,7 @@ mod durability;
 mod host;
 mod import;
 mod metrics;
+mod operator;
 mod serve;
 mod soak;
 mod upkeep;

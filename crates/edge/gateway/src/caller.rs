@@ -40,9 +40,46 @@ impl Person {
     }
 }
 
-impl Caller {
-    pub(crate) fn by(&self) -> By {
-        By::User(self.actor)
+/// Stands beside each request that came from whoever has the machine, which the way it came in by
+/// has made sure of. Nothing that is sent over any way in can put it there.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator;
+
+/// Who runs the server: a [`Caller`], or the [`Operator`].
+pub(crate) struct Steward {
+    pub(crate) by: By,
+}
+
+/// A [`Steward`] who is no program.
+pub(crate) struct StewardPerson {
+    pub(crate) by: By,
+}
+
+fn operator(parts: &Parts) -> Option<By> {
+    parts.extensions.get::<Operator>().map(|Operator| By::Operator)
+}
+
+impl FromRequestParts<Shared> for Steward {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Shared) -> Result<Self, Fault> {
+        let by = match operator(parts) {
+            Some(by) => by,
+            None => By::User(Caller::from_request_parts(parts, edge).await?.actor),
+        };
+        Ok(Self { by })
+    }
+}
+
+impl FromRequestParts<Shared> for StewardPerson {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Shared) -> Result<Self, Fault> {
+        let by = match operator(parts) {
+            Some(by) => by,
+            None => Person::from_request_parts(parts, edge).await?.by(),
+        };
+        Ok(Self { by })
     }
 }
 

@@ -24,6 +24,7 @@ mod tls;
 mod web;
 
 pub use address::Peer;
+pub use caller::Operator;
 pub use config::{Config, Network, NetworkError};
 pub use edge::{Hooks, Readiness, ReadyCheck, Services};
 pub use finish::RequestId;

@@ -279,3 +279,14 @@ impl Config {
         Ok(())
     }
 }
+
+impl Config {
+    /// Where people find the server, without a slash at the end.
+    pub(crate) fn address(&self) -> String {
+        let scheme = if self.server.tls.is_some() { "https" } else { "http" };
+        match &self.server.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("{scheme}://{}", self.server.listen),
+        }
+    }
+}

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::demo::{self, Seeded};
 use crate::host::{SystemClock, SystemEntropy};
 use crate::metrics::Sources;
+use crate::operator;
 
 pub(crate) use adapters::Adapters;
 use capacity::Capacity;
@@ -91,6 +92,8 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let closing = CancellationToken::new();
     let sources = Sources::new(&process, &adapters, &roles);
     let router = edges::router(&process, &adapters, &roles, sources)?;
+    let (dir, stop) = (&process.config.server.data_dir, &process.stop);
+    operator::serve(dir, &router, &process.tasks, stop);
     let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }

@@ -201,6 +201,7 @@ fn auth_config(config: &Config) -> klatch_auth::Config {
         provision: issuer.provision,
     });
     klatch_auth::Config {
+        public_url: config.address(),
         access_life: Duration::from_mins(config.auth.access_minutes),
         session_life: session_life(config),
         open_registration: config.auth.open_registration,

@@ -6,6 +6,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::StatusCode;
 use klatch_domain::Rejection;
+use klatch_domain::audit::By;
 use klatch_domain::permission::ServerAction;
 use klatch_ports::api::ServiceError;
 use klatch_protocol::problem::ProblemDocument;
@@ -13,7 +14,7 @@ use klatch_protocol::rest::admin::{AccountBody, AccountPatch, AuditBody, ResetLi
 use klatch_protocol::rest::page::PageBody;
 
 use crate::body::Json;
-use crate::caller::{Caller, Person};
+use crate::caller::{Steward, StewardPerson};
 use crate::edge::Shared;
 use crate::fault::Fault;
 use crate::params::Params;
@@ -28,11 +29,12 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/admin/audit", get(audit))
 }
 
-/// All accounts, oldest first; or those whose name begins with `q`
+/// All accounts, oldest first; or those whose name begins with `q`, or is `login`
 #[utoipa::path(
     get, path = "/api/v1/admin/users", tag = "admin",
     params(
         ("q" = Option<String>, Query, description = "As of `GET users`"),
+        ("login" = Option<String>, Query, description = "A whole user name or address instead"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1–200, default 50"),
     ),
@@ -44,20 +46,32 @@ pub(crate) fn routes() -> Router<Shared> {
 )]
 pub(crate) async fn users(
     State(edge): State<Shared>,
-    caller: Caller,
+    steward: Steward,
     params: Params,
 ) -> Result<Response, Fault> {
-    caller.by().check(ServerAction::ManageAccounts)?;
+    steward.by.check(ServerAction::ManageAccounts)?;
     let (page, accounts) = (params.page()?, &edge.services.accounts);
-    let prefix = params.one("q")?.unwrap_or_default().trim();
-    if prefix.is_empty() {
-        let found = accounts.accounts(caller.by(), page).await?;
-        return reply::json(StatusCode::OK, &PageBody::of(found, AccountBody::from));
+    if let Some(login) = params.one("login")? {
+        let found = match accounts.account_named(steward.by, login).await {
+            Ok(account) => vec![AccountBody::from(account)],
+            Err(ServiceError::Rejected(Rejection::UserNotFound)) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        return reply::json(StatusCode::OK, &PageBody { items: found, next_cursor: None });
     }
-    let found = edge.services.queries.users(caller.actor, prefix, page, &[]).await?;
+    let prefix = params.one("q")?.unwrap_or_default().trim();
+    // On the machine accounts are listed and named; names are looked through by users.
+    let actor = match steward.by {
+        By::User(actor) if !prefix.is_empty() => actor,
+        by => {
+            let found = accounts.accounts(by, page).await?;
+            return reply::json(StatusCode::OK, &PageBody::of(found, AccountBody::from));
+        }
+    };
+    let found = edge.services.queries.users(actor, prefix, page, &[]).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for view in found.items {
-        match accounts.account(caller.by(), view.user.id).await {
+        match accounts.account(steward.by, view.user.id).await {
             Ok(account) => items.push(AccountBody::from(account)),
             // Erased a moment ago.
             Err(ServiceError::Rejected(Rejection::UserNotFound)) => {}
@@ -80,10 +94,10 @@ pub(crate) async fn users(
 )]
 pub(crate) async fn user(
     State(edge): State<Shared>,
-    caller: Caller,
+    steward: Steward,
     OfUser(user): OfUser,
 ) -> Result<Response, Fault> {
-    let view = edge.services.accounts.account(caller.by(), user).await?;
+    let view = edge.services.accounts.account(steward.by, user).await?;
     reply::json(StatusCode::OK, &AccountBody::from(view))
 }
 
@@ -105,12 +119,12 @@ pub(crate) async fn user(
 )]
 pub(crate) async fn change(
     State(edge): State<Shared>,
-    caller: Caller,
+    steward: Steward,
     OfUser(user): OfUser,
     Json(body): Json<AccountPatch>,
 ) -> Result<Response, Fault> {
     let wish = body.into_wish()?;
-    let view = edge.services.accounts.change_account(caller.by(), user, wish).await?;
+    let view = edge.services.accounts.change_account(steward.by, user, wish).await?;
     reply::json(StatusCode::OK, &AccountBody::from(view))
 }
 
@@ -129,10 +143,10 @@ pub(crate) async fn change(
 )]
 pub(crate) async fn reset(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     OfUser(user): OfUser,
 ) -> Result<Response, Fault> {
-    let token = edge.services.accounts.reset_token(person.by(), user).await?;
+    let token = edge.services.accounts.reset_token(steward.by, user).await?;
     reply::json(StatusCode::CREATED, &ResetLink::from(token))
 }
 
@@ -151,10 +165,10 @@ pub(crate) async fn reset(
 )]
 pub(crate) async fn audit(
     State(edge): State<Shared>,
-    caller: Caller,
+    steward: Steward,
     params: Params,
 ) -> Result<Response, Fault> {
-    caller.by().check(ServerAction::ReadAudit)?;
+    steward.by.check(ServerAction::ReadAudit)?;
     let found = edge.services.audit.audit(params.page()?).await?;
     reply::json(StatusCode::OK, &PageBody::of(found, AuditBody::from))
 }

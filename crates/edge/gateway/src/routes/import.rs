@@ -11,6 +11,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
+use klatch_domain::audit::{Act, AuditEntry, By};
 use klatch_ports::api::import::{ImportItem, ImportSession};
 use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::import::{ImportSummary, LineKind, line};
@@ -69,6 +70,12 @@ pub(crate) async fn import(
     let (parts, body) = request.into_parts();
     check_type(&parts.headers, &TYPES)?;
     let session = edge.services.imports.begin(caller.actor).await?;
+    // Before the first line: one that breaks off has brought something in as well.
+    let by = By::User(caller.actor);
+    edge.services
+        .audit
+        .record(&AuditEntry::new(edge.services.clock.now(), by, Act::Imported))
+        .await?;
     let mut run = Run {
         session,
         lines: Lines::new(body.into_data_stream(), edge.config.body_timeout),

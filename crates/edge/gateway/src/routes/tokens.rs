@@ -14,7 +14,7 @@ use klatch_protocol::rest::page::PageBody;
 use klatch_protocol::rest::token::{MadeUser, NewBot, NewTokenBody, NewUserBody, TokenBody};
 
 use crate::body::Json;
-use crate::caller::Person;
+use crate::caller::{Person, StewardPerson};
 use crate::edge::{Edge, Shared};
 use crate::fault::Fault;
 use crate::paths::{OfApiToken, OfUser};
@@ -105,13 +105,13 @@ pub(crate) async fn end_own(
 )]
 pub(crate) async fn make_user(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     Json(body): Json<NewUserBody>,
 ) -> Result<Response, Fault> {
-    person.by().check(ServerAction::ManageAccounts)?;
+    steward.by.check(ServerAction::ManageAccounts)?;
     let accounts = &edge.services.accounts;
-    let view = accounts.make_account(person.by(), body.into_wish()?).await?;
-    let token = accounts.reset_token(person.by(), view.user).await?;
+    let view = accounts.make_account(steward.by, body.into_wish()?).await?;
+    let token = accounts.reset_token(steward.by, view.user).await?;
     let ResetLink { token: reset_token, expires_in } = token.into();
     let made = MadeUser { user: AccountBody::from(view), reset_token, expires_in };
     reply::json(StatusCode::CREATED, &made)
@@ -131,11 +131,11 @@ pub(crate) async fn make_user(
 )]
 pub(crate) async fn make_bot(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     Json(body): Json<NewBot>,
 ) -> Result<Response, Fault> {
-    person.by().check(ServerAction::ManageBots)?;
-    let view = edge.services.accounts.make_account(person.by(), body.into_wish()?).await?;
+    steward.by.check(ServerAction::ManageBots)?;
+    let view = edge.services.accounts.make_account(steward.by, body.into_wish()?).await?;
     reply::json(StatusCode::CREATED, &AccountBody::from(view))
 }
 
@@ -152,11 +152,11 @@ pub(crate) async fn make_bot(
 )]
 pub(crate) async fn of_bot(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     OfUser(bot): OfUser,
 ) -> Result<Response, Fault> {
-    person.by().check(ServerAction::ManageBots)?;
-    list(&edge, person.by(), bot).await
+    steward.by.check(ServerAction::ManageBots)?;
+    list(&edge, steward.by, bot).await
 }
 
 /// Make a token for a bot
@@ -174,12 +174,12 @@ pub(crate) async fn of_bot(
 )]
 pub(crate) async fn make_of_bot(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     OfUser(bot): OfUser,
     Json(body): Json<NewTokenBody>,
 ) -> Result<Response, Fault> {
-    person.by().check(ServerAction::ManageBots)?;
-    make(&edge, person.by(), bot, body).await
+    steward.by.check(ServerAction::ManageBots)?;
+    make(&edge, steward.by, bot, body).await
 }
 
 /// End a bot's token
@@ -196,12 +196,12 @@ pub(crate) async fn make_of_bot(
 )]
 pub(crate) async fn end_of_bot(
     State(edge): State<Shared>,
-    person: Person,
+    steward: StewardPerson,
     OfUser(bot): OfUser,
     OfApiToken(token): OfApiToken,
 ) -> Result<Response, Fault> {
-    person.by().check(ServerAction::ManageBots)?;
-    edge.services.tokens.end_token(person.by(), bot, token).await?;
+    steward.by.check(ServerAction::ManageBots)?;
+    edge.services.tokens.end_token(steward.by, bot, token).await?;
     Ok(reply::no_content())
 }
 

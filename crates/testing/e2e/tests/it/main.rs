@@ -15,6 +15,7 @@ mod leaving;
 mod limits;
 mod machine;
 mod matrix;
+mod operator;
 mod presence;
 mod privacy;
 mod programs;
