@@ -59,7 +59,7 @@ $(WEB_DIST): $(WEB_SOURCES) $(WEB_MODULES)
 
 .PHONY: test
 test: ## every check, as CI runs it
-test: test-tools fmt-check web-lint web-unit web-build lint-rust doc test-rust web-e2e
+test: test-tools fmt-check web-lint web-unit web-build lint-rust doc audit test-rust web-e2e
 	$(call say,all checks passed)
 
 .PHONY: check
@@ -84,7 +84,18 @@ tidy: ## the rules of CONTRIBUTING.md that no other tool knows
 .PHONY: audit
 audit: ## licences, banned crates and advisories, by cargo-deny (cargo install cargo-deny)
 	$(call say,audit the dependencies)
-	cargo deny check
+	@.ci/audit
+
+# What decides, orders and keeps; their own tests and whole servers in virtual time.
+COVERED := domain ports protocol command log pump workers fanout query sync limits
+COVERAGE_SEEDS ?= 10
+
+.PHONY: coverage
+coverage: ## lines that the core crates' tests reach, by cargo-llvm-cov (docs/testing.md)
+	$(call say,coverage of the core crates)
+	KLATCH_SEEDS=$(COVERAGE_SEEDS) cargo llvm-cov test $(COVERED:%=-p klatch-%) \
+	  -p klatch-simulation --summary-only --ignore-filename-regex \
+	  '(/tests/|/tests\.rs|/testing/|/edge/|/node/|/adapters/(memory|embedded)/|rustc)'
 
 .PHONY: doc
 doc: ## the Rust documentation, with broken links as errors

@@ -249,6 +249,17 @@ fn a_guard_of_an_invariant_that_is_no_test_is_found() {
 }
 
 #[test]
+fn a_promise_without_a_test_or_with_one_that_is_not_there_is_found() {
+    let rows = "| promise | kept in | tried by |\n| --- | --- | --- |\n\
+        | a | b_c | soak; `there_it_is` |\n| d | e | `not_there` |\n| f | g | not yet |\n\
+        | h | i |  |\n| j | k | – |\n";
+    let test = "#[test]\nfn there_it_is() {}\n";
+    let files = [("docs/promises.md", rows), ("crates/read/query/tests/it/main.rs", test)];
+    let found = ["docs/promises.md:4", "docs/promises.md:6", "docs/promises.md:7"];
+    assert_eq!(places("guard", &files), found);
+}
+
+#[test]
 fn paths_of_one_machine_are_found_and_relative_ones_are_not() {
     let text = format!("a {0}x\nb docs{0}x\nc \"{0}y\"\nd $HOME{0}\n", concat!("/ro", "ot/"));
     assert_eq!(places("machine-path", &[("Makefile", &text)]), ["Makefile:1", "Makefile:3"]);

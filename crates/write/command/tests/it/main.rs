@@ -3,6 +3,8 @@
 
 mod idempotency;
 mod members;
+#[cfg(test)]
+mod model;
 mod order;
 mod rooms;
 mod world;
