@@ -16,6 +16,7 @@ pub mod rejection;
 pub mod room;
 pub mod scope;
 pub mod sealed;
+pub mod seen;
 pub mod user;
 
 pub use clock::{Clock, Entropy, Timestamp};

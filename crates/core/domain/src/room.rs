@@ -5,6 +5,7 @@ use crate::id::{RoomId, UserId};
 use crate::limits;
 use crate::message::{Ordinal, Seq};
 use crate::rejection::Rejection;
+use crate::seen::is_unseen;
 
 /// What kind of place a room is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +137,9 @@ impl RoomTexts {
     /// [`Rejection::InvalidField`] naming the text that does not fit.
     pub fn checked(self, kind: RoomType) -> Result<Self, Rejection> {
         let name = bounded(self.name, limits::ROOM_NAME_CHARS_MAX, "name")?;
+        if name.as_ref().is_some_and(|name| name.chars().any(is_unseen)) {
+            return Err(Rejection::InvalidField("name"));
+        }
         if kind == RoomType::Channel && name.is_none() {
             return Err(Rejection::InvalidField("name"));
         }

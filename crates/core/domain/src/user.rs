@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
+use crate::seen::is_unseen;
 
 /// What a user is to the whole server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,14 +77,14 @@ pub fn username(text: &str) -> Result<String, Rejection> {
     if fits && !reserved { Ok(name) } else { Err(Rejection::InvalidField("username")) }
 }
 
-/// Checks a shown name: 1–100 characters, none of them control characters, trimmed.
+/// Checks a shown name: 1–100 characters, trimmed, none of them [unseen](is_unseen). Letters that
+/// look alike are allowed: the user name beside it tells people apart, and has none.
 ///
 /// # Errors
 /// [`Rejection::InvalidField`] naming `displayName`.
 pub fn display_name(text: &str) -> Result<String, Rejection> {
     let name = text.trim();
-    let fits =
-        !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(char::is_control);
+    let fits = !name.is_empty() && name.chars().count() <= 100 && !name.chars().any(is_unseen);
     if fits { Ok(name.to_owned()) } else { Err(Rejection::InvalidField("displayName")) }
 }
 

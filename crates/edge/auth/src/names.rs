@@ -1,5 +1,6 @@
 //! User names made from whatever a source calls its people.
 
+use klatch_domain::seen::seen;
 use klatch_domain::user;
 
 /// Most characters of a user name.
@@ -47,10 +48,10 @@ fn plain(c: char) -> char {
     }
 }
 
-/// A shown name of the allowed shape: `wanted` without control characters and cut to length, or
+/// A shown name of the allowed shape: `wanted` without what nobody sees and cut to length, or
 /// the user name when nothing is left.
 pub(crate) fn shown(wanted: &str, username: &str) -> String {
-    let visible: String = wanted.chars().filter(|c| !c.is_control()).collect();
+    let visible = seen(wanted);
     let cut: String = visible.trim().chars().take(SHOWN_CHARS_MAX).collect();
     user::display_name(&cut).unwrap_or_else(|_| username.to_owned())
 }

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod answers;
 mod body;
 mod caller;
 mod conditions;

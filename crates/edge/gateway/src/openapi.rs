@@ -1,17 +1,21 @@
 //! The `OpenAPI` document.
 
 use klatch_protocol::rest;
+use serde_json::Value;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::answers;
 use crate::routes::{
     admin, auth, docs, health, import, invitations, members, messages, meta, passwords, presence,
     rooms, sessions, sync, tokens, users,
 };
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
-pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    answers::complete(&mut document);
+    document
 }
 
 #[derive(OpenApi)]

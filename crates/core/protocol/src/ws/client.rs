@@ -226,6 +226,27 @@ mod tests {
     use super::*;
 
     const ROOM: &str = "0192f7a0-5c3e-7abc-8def-0123456789ab";
+    const DOCS: &str = include_str!("../../../../../docs/protocol/websocket.md");
+
+    /// The types that [`request`] takes, as its arms name them.
+    fn types() -> Vec<&'static str> {
+        let source = include_str!("client.rs").split("match kind {").nth(1).unwrap();
+        let arms = source.split("other =>").next().unwrap().lines();
+        arms.filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" =>"))
+            .map(|it| it.0)
+            .collect()
+    }
+
+    #[test]
+    fn every_type_of_frame_is_in_the_docs_from_which_the_matrix_takes_them() {
+        let found = types();
+        assert!(found.contains(&"message") && found.contains(&"ping"), "{found:?}");
+        let part = DOCS.split("\n## Client to server\n").nth(1).unwrap();
+        let part = part.split("\n## ").next().unwrap();
+        for kind in found {
+            assert!(part.contains(&format!("\n| `{kind}` |")), "{kind} is not in the docs");
+        }
+    }
 
     fn code(text: &str) -> &'static str {
         parse(text).expect_err(text).code

@@ -100,6 +100,11 @@ async fn forged_tokens_are_refused() {
         // Another server's key, under our key's name and its own.
         by_server(2, &header, &claims),
         by_server(2, &with(&header, "kid", json!("x")), &claims),
+        // Another's key that the token itself brings, or says where to fetch.
+        by_server(2, &with(&header, "jku", json!("https://evil.example/keys")), &claims),
+        by_server(2, &with(&header, "x5u", json!("https://evil.example/cert.pem")), &claims),
+        by_server(2, &with(&header, "jwk", own_key(2)), &claims),
+        by_server(2, &with(&header, "kid", json!("' or 1=1 --")), &claims),
         // Our key, but not as we sign.
         by_server(1, &with(&header, "kid", json!("../../etc/passwd")), &claims),
         by_server(1, &with(&header, "kid", Value::Null), &claims),
@@ -123,6 +128,30 @@ async fn forged_tokens_are_refused() {
     }
     // The tools above make good tokens of good claims.
     assert!(world.auth.verify(&by_server(1, &header, &claims)).await.is_ok());
+}
+
+/// The public half of a key as a token may bring it.
+fn own_key(seed: u8) -> Value {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+    json!({"kty": "OKP", "crv": "Ed25519", "x": BASE64.encode(key.to_bytes())})
+}
+
+#[tokio::test]
+async fn a_role_in_a_token_counts_for_nothing() {
+    let world = World::new();
+    let signed_in = world.register("ann").await;
+    let token = &signed_in.access_token;
+    let (header, mut claims) = (decoded(token, 0), decoded(token, 1));
+    for claim in ["role", "roles", "admin", "scope", "scopes", "groups"] {
+        claims[claim] = json!("admin");
+    }
+    let own = world.auth.verify(&by_server(1, &header, &claims)).await.unwrap();
+    assert_eq!(own.actor.role, ServerRole::Member);
+    let mut claims = shop_claims(&world, "ann");
+    claims["role"] = json!("admin");
+    let foreign = signed(SECRET, &json!({"alg": "HS256", "typ": "JWT"}), &claims);
+    let foreign = world.auth.verify(&foreign).await.unwrap();
+    assert_eq!(foreign.actor.role, ServerRole::Member);
 }
 
 #[tokio::test]

@@ -14,8 +14,7 @@ use crate::fault::Fault;
 use crate::paths::OfCode;
 use crate::{openapi, pages, reply};
 
-static DOCUMENT: LazyLock<serde_json::Value> =
-    LazyLock::new(|| serde_json::to_value(openapi::document()).unwrap_or_default());
+static DOCUMENT: LazyLock<serde_json::Value> = LazyLock::new(openapi::document);
 static REFERENCE: LazyLock<Bytes> = LazyLock::new(|| pages::reference(&DOCUMENT).into());
 
 pub(crate) fn routes() -> Router<Shared> {

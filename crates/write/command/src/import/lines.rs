@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use klatch_domain::member::MemberRole;
+use klatch_domain::room::RoomTexts;
+use klatch_domain::seen::seen;
 use klatch_domain::{Rejection, Timestamp, message};
 use klatch_ports::api::ServiceResult;
 use klatch_ports::api::import::{ImportError, ImportItem, ImportOutcome};
@@ -33,7 +35,9 @@ impl Session {
                         Err(error) => return Ok(Err(error)),
                     },
                 };
-                let texts = match texts.checked(kind) {
+                // Other systems were not as strict.
+                let name = texts.name.map(|name| seen(&name));
+                let texts = match (RoomTexts { name, ..texts }).checked(kind) {
                     Ok(texts) => texts,
                     Err(rejection) => return Ok(Err(rejection.into())),
                 };
