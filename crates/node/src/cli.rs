@@ -23,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   klatch serve --listen 0.0.0.0:8080 --data-dir /var/lib/klatch
   klatch import chat.ndjson --server http://127.0.0.1:8080 --login admin
   klatch user reset ann                      a link that sets a new password
+  klatch backup --to /backup/monday --keys-to /elsewhere/klatch-keys
   klatch config check --config klatch.toml   what would be used, secrets hidden
 
 Settings come from defaults, then klatch.toml, then KLATCH_SECTION__KEY variables (for example
@@ -38,6 +39,14 @@ enum Command {
     User(operator::commands::UserArgs),
     /// Make and end tokens of programs, on the machine of a running server.
     Token(operator::commands::TokenArgs),
+    /// Copy everything to another place, also while the server runs; the keys apart from the rest.
+    Backup(upkeep::BackupArgs),
+    /// Make a new data directory from a backup and its keys.
+    Restore(upkeep::RestoreArgs),
+    /// Write everything that the server holds of a user to a file.
+    Export(upkeep::ExportArgs),
+    /// Erase a user for good: nothing they wrote can be read again, in any copy.
+    Erase(upkeep::EraseArgs),
     /// Compare the read models with the log and name every row that differs. The server must not
     /// be running.
     Verify(upkeep::ModelArgs),
@@ -95,6 +104,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Import(args) => import::run(args),
         Command::User(args) => operator::commands::user(args),
         Command::Token(args) => operator::commands::token(args),
+        Command::Backup(args) => upkeep::backup(&args),
+        Command::Restore(args) => upkeep::restore(&args),
+        Command::Export(args) => upkeep::export(&args),
+        Command::Erase(args) => upkeep::erase(&args),
         Command::Verify(args) => upkeep::verify(&args),
         Command::Rebuild(args) => upkeep::rebuild(&args),
         Command::Bench(args) => bench::run(args),

@@ -4,6 +4,7 @@
 mod bench;
 mod cli;
 mod config;
+mod control;
 mod demo;
 mod doctor;
 mod durability;

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 mod engine;
+pub mod erasures;
 pub mod key_index;
 pub mod keys;
 pub mod stores;

@@ -9,7 +9,8 @@ use klatch_conformance::run;
 use klatch_conformance::sample::{account, claim, session, session_id, time, user_id};
 use klatch_embedded::accounts::Accounts;
 use klatch_ports::ErrorKind;
-use klatch_ports::accounts::{Account, AccountStore, ClaimKind, Claims, SessionStore};
+use klatch_ports::accounts::{Account, AccountStore, ClaimKind, Claims, Session, SessionStore};
+use klatch_ports::erasures::{AccountEraser, Traces};
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -79,7 +80,7 @@ fn fifteen_thousand_writers_at_once_are_all_served() {
 }
 
 fn newest_journal(dir: &TempDir) -> std::path::PathBuf {
-    dir.path().join("accounts/0.jnl")
+    dir.path().join("accounts/1/0.jnl")
 }
 
 /// Where each of the first batches ends: behind the journal's trailer. fjall reserves 64 MB.
@@ -141,5 +142,106 @@ fn damage_before_an_acknowledged_write_is_refused_not_dropped() {
             let error = Accounts::open(dir.path()).expect_err("damaged");
             assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
         }
+    });
+}
+
+/// Whether the bytes are in any file below the directory.
+fn is_anywhere(dir: &std::path::Path, words: &[u8]) -> bool {
+    std::fs::read_dir(dir).expect("a directory").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return is_anywhere(&path, words);
+        }
+        let bytes = std::fs::read(&path).expect("a file");
+        bytes.windows(words.len()).any(|window| window == words)
+    })
+}
+
+#[test]
+fn an_erased_person_is_in_no_row_and_in_no_file_and_others_stay() {
+    run(async {
+        let dir = directory();
+        let accounts = open(&dir);
+        let (gone, stays) = (user_id(7), user_id(8));
+        for round in 0..3 {
+            // Several times, so that rows lie in the journal, in its memory and overwritten.
+            accounts.put(&[account(7), account(8)]).await.expect("put");
+            for (n, user, name) in [(7, gone, "canary-name"), (8, stays, "other-name")] {
+                let claims = [claim(name, user.bits())];
+                accounts.claim(&claims, time(n)).await.expect("claim").expect("held");
+                let session = Session {
+                    device: if user == gone { "canary-device" } else { "other" }.to_owned(),
+                    ..session(10 * n + round, user)
+                };
+                accounts.create(&session).await.expect("create");
+            }
+        }
+        let hash = account(7).password_hash.expect("a hash");
+        for words in [&b"canary-name"[..], b"canary-device", hash.as_bytes()] {
+            assert!(is_anywhere(dir.path(), words), "the test finds what it looks for");
+        }
+        let found = accounts.erase(gone).await.expect("erase");
+        let expected = Traces { accounts: 1, names: 1, sessions: 3, others: 1 };
+        assert_eq!(found, expected);
+        assert!(accounts.traces(gone).await.expect("look").are_none());
+        assert!(accounts.erase(gone).await.expect("again").are_none());
+        for words in [&b"canary"[..], hash.as_bytes(), &gone.to_bytes()] {
+            assert!(!is_anywhere(dir.path(), words), "{}", String::from_utf8_lossy(words));
+        }
+        assert_eq!(AccountStore::get(&accounts, gone).await.expect("get"), None);
+        assert_eq!(AccountStore::get(&accounts, stays).await.expect("get"), Some(account(8)));
+        assert_eq!(accounts.list(stays).await.expect("list").len(), 3);
+        accounts.put(&[account(9)]).await.expect("put");
+        drop(accounts);
+        let accounts = open(&dir);
+        let unannounced = accounts.unannounced(9).await.expect("list");
+        assert_eq!(unannounced, [account(8), account(9)]);
+        assert!(!is_anywhere(dir.path(), b"canary"));
+    });
+}
+
+#[test]
+fn a_copy_made_while_others_write_is_whole_and_a_torn_one_is_refused() {
+    run(async {
+        let (dir, other) = (directory(), directory());
+        let accounts = open(&dir);
+        let all: Vec<_> = (0..2_500).map(account).collect();
+        accounts.put(&all).await.expect("put");
+        let mut bytes = Vec::new();
+        let rows = accounts.dump(&mut bytes).expect("dump");
+        accounts.put(&[account(3_000)]).await.expect("put");
+        // An account, and the mark that it is not announced.
+        assert_eq!(rows, 5_000);
+        assert_eq!(Accounts::load(other.path(), &mut bytes.as_slice()).expect("load"), rows);
+        let copy = open(&other);
+        assert_eq!(copy.unannounced(9_999).await.expect("list"), all);
+        for cut in [0, 9, 100, bytes.len() - 1] {
+            let mut torn = bytes.get(..cut).expect("shorter");
+            let error = Accounts::load(directory().path(), &mut torn).expect_err("torn");
+            assert_eq!(error.kind, ErrorKind::Corrupt, "{cut}");
+        }
+    });
+}
+
+#[test]
+fn accounts_of_the_older_layout_are_taken_over() {
+    run(async {
+        let dir = directory();
+        let accounts = open(&dir);
+        accounts.put(&[account(1)]).await.expect("put");
+        drop(accounts);
+        let (now, aside) = (dir.path().join("accounts"), dir.path().join("aside"));
+        std::fs::rename(now.join("1"), &aside).expect("rename");
+        std::fs::remove_dir(&now).expect("remove");
+        std::fs::rename(&aside, &now).expect("rename");
+        for _ in 0..2 {
+            let found = AccountStore::get(&open(&dir), user_id(1)).await.expect("get");
+            assert_eq!(found, Some(account(1)));
+        }
+        // A crash between the two renames.
+        let moving = dir.path().join("accounts.moving");
+        std::fs::rename(&now, &moving).expect("rename");
+        let found = AccountStore::get(&open(&dir), user_id(1)).await.expect("get");
+        assert_eq!(found, Some(account(1)));
     });
 }

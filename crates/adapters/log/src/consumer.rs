@@ -24,6 +24,21 @@ const ENDING: &str = ".place";
 #[derive(Debug, Default)]
 pub(super) struct Consumers(Mutex<BTreeMap<String, Arc<Mutex<Progress>>>>);
 
+/// Writes the places of one disk to another; gives the paths.
+pub(super) fn copy_places(from: &dyn Disk, to: &dyn Disk) -> io::Result<Vec<String>> {
+    to.create_dir(DIR)?;
+    let mut paths = Vec::new();
+    for name in from.list(DIR)?.into_iter().filter(|name| name.ends_with(ENDING)) {
+        let path = format!("{DIR}/{name}");
+        if let Some(bytes) = read_small(from, &path, FILE_MAX)? {
+            replace(to, &path, &bytes)?;
+            paths.push(path);
+        }
+    }
+    to.sync_dir(DIR)?;
+    Ok(paths)
+}
+
 fn file_name(name: &str, stream: StreamId) -> String {
     format!("{name}.{}0{ENDING}", stream.letter())
 }

@@ -44,6 +44,14 @@ pub fn bump_epoch(disk: &dyn Disk, entropy: &dyn Entropy) -> PortResult<Epoch> {
     }
 }
 
+/// Writes the epoch of one disk to another; gives the path.
+pub(super) fn copy(from: &dyn Disk, to: &dyn Disk) -> PortResult<String> {
+    if let Some(epoch) = load(from)? {
+        store(to, epoch)?;
+    }
+    Ok(PATH.to_owned())
+}
+
 fn store(disk: &dyn Disk, epoch: Epoch) -> PortResult<()> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&epoch.0.to_le_bytes());

@@ -18,6 +18,7 @@
 mod batch;
 mod config;
 mod consumer;
+mod copy;
 pub mod disk;
 mod draft;
 mod epoch;
@@ -67,6 +68,7 @@ use threads::Threads;
 use writer::Start;
 
 pub use config::LogConfig;
+pub use copy::CopiedLog;
 pub use epoch::bump_epoch;
 pub use glance::{Glance, glance};
 pub use stats::{LogStats, SYNC_BUCKETS_US};

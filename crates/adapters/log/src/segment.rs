@@ -192,6 +192,12 @@ impl Segments {
         Arc::clone(&self.0.read().active)
     }
 
+    /// The sealed ones, oldest first, and the one after them.
+    pub(super) fn all(&self) -> (Vec<Arc<Sealed>>, Arc<Active>) {
+        let listed = self.0.read();
+        (listed.sealed.clone(), Arc::clone(&listed.active))
+    }
+
     /// Those that hold nothing outside of these offsets.
     pub(super) fn sealed_between(&self, base: u64, last: u64) -> Vec<Arc<Sealed>> {
         let listed = self.0.read();

@@ -1,6 +1,7 @@
 //! Accounts, sessions and claims as maps: the oracle other adapters are compared with.
 
 mod api_tokens;
+mod erase;
 mod invitations;
 
 use std::collections::{BTreeMap, HashMap};

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod bus;
+pub mod erasures;
 pub mod key_index;
 pub mod keys;
 pub mod kv;

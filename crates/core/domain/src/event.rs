@@ -159,6 +159,8 @@ pub enum UserChange {
         /// Role after the change.
         role: ServerRole,
     },
+    /// The person was erased: their key is destroyed, what is left of them is their id.
+    Erased,
 }
 
 impl TimelineEvent {

@@ -1,5 +1,7 @@
 //! People and bots, and the rules for their names.
 
+use bytes::Bytes;
+
 use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::rejection::Rejection;
@@ -46,6 +48,20 @@ pub struct User {
     pub created_at: Timestamp,
     /// [`Profile`], sealed.
     pub profile: Sealed,
+}
+
+impl User {
+    /// What is left of the user once the person was erased.
+    #[must_use]
+    pub fn erased(self) -> Self {
+        let profile = Sealed { person: self.id, bytes: Bytes::new() };
+        Self { role: ServerRole::Guest, profile, ..self }
+    }
+
+    /// Whether the person was erased.
+    pub fn is_erased(&self) -> bool {
+        self.profile.bytes.is_empty()
+    }
 }
 
 /// What a person tells about themselves.

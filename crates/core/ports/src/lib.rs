@@ -7,6 +7,7 @@ pub mod activity;
 pub mod api;
 pub mod api_tokens;
 pub mod bus;
+pub mod erasures;
 pub mod error;
 pub mod invitations;
 pub mod key_index;

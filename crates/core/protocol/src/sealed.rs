@@ -189,6 +189,9 @@ impl KeyRing {
     /// # Errors
     /// As the port reports; damaged bytes are [`klatch_ports::ErrorKind::Corrupt`].
     pub async fn glance_at_profile(&self, sealed: &Sealed) -> PortResult<Option<Profile>> {
+        if sealed.bytes.is_empty() {
+            return Ok(None);
+        }
         if let Some(cipher) = self.cached(sealed.person) {
             return cipher.open_profile(sealed).map(Some).map_err(corrupt);
         }
@@ -228,6 +231,10 @@ impl KeyRing {
     /// # Errors
     /// As the port reports; damaged bytes are [`klatch_ports::ErrorKind::Corrupt`].
     pub async fn open_profile(&self, sealed: &Sealed) -> PortResult<Option<Profile>> {
+        // Nothing stands there any more.
+        if sealed.bytes.is_empty() {
+            return Ok(None);
+        }
         let Some(cipher) = self.cipher(sealed.person).await? else { return Ok(None) };
         cipher.open_profile(sealed).map(Some).map_err(corrupt)
     }

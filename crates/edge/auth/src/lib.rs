@@ -8,6 +8,7 @@ mod audit;
 mod config;
 mod credentials;
 mod foreign;
+mod gone;
 mod invitations;
 mod jwt;
 mod letters;

@@ -107,6 +107,12 @@ impl Verifier {
         self.programs.remove(&token);
     }
 
+    /// The user's account is gone.
+    pub(crate) fn lock_out(&self, user: UserId) {
+        self.gone.write().users.insert(user);
+        self.accounts.remove(&user);
+    }
+
     /// The user has another role, was locked out, or let in again.
     pub(crate) fn set_standing(&self, account: &Account) {
         let Account { user, role, bot, banned, .. } = *account;

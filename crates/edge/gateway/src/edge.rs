@@ -10,6 +10,7 @@ use klatch_ports::api::accounts::{AccountApi, InvitationApi, TokenApi};
 use klatch_ports::api::audit::AuditApi;
 use klatch_ports::api::auth::AuthApi;
 use klatch_ports::api::commands::CommandApi;
+use klatch_ports::api::compliance::ComplianceApi;
 use klatch_ports::api::import::ImportApi;
 use klatch_ports::api::presence::PresenceApi;
 use klatch_ports::api::queries::QueryApi;
@@ -41,6 +42,8 @@ pub struct Services {
     pub limits: Arc<Limiter>,
     /// Time of day, for what ends by itself.
     pub clock: Arc<dyn Clock>,
+    /// Export and erasure of people.
+    pub compliance: Arc<dyn ComplianceApi>,
     /// Randomness for request ids and CSRF tokens.
     pub entropy: Arc<dyn Entropy>,
 }

@@ -7,8 +7,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::answers;
 use crate::routes::{
-    admin, auth, docs, health, import, invitations, members, messages, meta, passwords, presence,
-    rooms, sessions, sync, tokens, users,
+    admin, auth, compliance, docs, health, import, invitations, members, messages, meta, passwords,
+    presence, rooms, sessions, sync, tokens, users,
 };
 
 /// The `OpenAPI` 3.1 document of the REST interface: what `GET /api/v1/openapi.json` answers.
@@ -41,7 +41,7 @@ pub fn document() -> Value {
         members::join, members::leave,
         messages::history, messages::send, messages::one, messages::edit, messages::remove,
         presence::own, presence::choose, presence::query, presence::typing,
-        sync::sync, import::import,
+        sync::sync, import::import, compliance::export, compliance::erase,
         meta::meta, docs::document, docs::reference, docs::problems, docs::problem,
         health::healthz, health::readyz, health::metrics,
     ),

@@ -80,6 +80,16 @@ impl PresenceService {
         }
     }
 
+    /// Forgets what `user` chose and when they were seen; others who watch them are told.
+    ///
+    /// # Errors
+    /// As the ports report.
+    pub async fn forget(&self, user: UserId) -> PortResult<()> {
+        self.deps.writer.delete(&choice_key(user)).await?;
+        self.deps.writer.delete(&seen_key(user)).await?;
+        self.deps.bus.publish(&presence_subject(user), Bytes::new()).await
+    }
+
     async fn find(&self, user: UserId) -> PortResult<Found> {
         let kv = &*self.deps.kv;
         let prefix = device_prefix(user);

@@ -1,8 +1,9 @@
 //! Every section with its defaults and limits.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use klatch_embedded::erasures::LedgerFile;
 use klatch_gateway::Network;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -29,6 +30,9 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     /// Directory of everything that is kept.
     pub(crate) data_dir: PathBuf,
+    /// File of the ledger of erasures; `keys/erasures` in the data directory when absent. Elsewhere
+    /// it also outlives the loss of that directory.
+    pub(crate) erasures: Option<PathBuf>,
     /// With it only TLS is spoken: https and wss.
     pub(crate) tls: Option<TlsFiles>,
     /// Address people use, if a proxy stands before the server: for links and origin checks.
@@ -51,6 +55,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("data"),
+            erasures: None,
             tls: None,
             public_url: None,
             allowed_origins: Vec::new(),
@@ -232,6 +237,12 @@ impl Config {
             })
         };
         self.server.trusted_proxies.iter().map(read).collect()
+    }
+
+    /// The ledger of erasures of the data in `dir`.
+    pub(crate) fn erasures(&self, dir: &Path) -> LedgerFile {
+        let file = self.server.erasures.clone();
+        LedgerFile::new(file.unwrap_or_else(|| dir.join("keys").join("erasures")))
     }
 
     /// Checks what types cannot.

@@ -1,8 +1,14 @@
 //! Work on a data directory by commands: comparing, rebuilding, backing up, restoring.
 
+mod backup;
 mod bar;
+mod manifest;
 mod models;
 mod offline;
+mod people;
+mod person;
+mod restore;
+mod save;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +19,13 @@ use klatch_embedded::stores::ReadModel;
 
 use crate::cli::ConfigArgs;
 
+pub(crate) use backup::{Places, Sources};
 pub(crate) use models::{rebuild, verify};
 pub(crate) use offline::log_config;
+pub(crate) use people::{Engines, compliance};
+pub(crate) use person::{EraseArgs, ExportArgs, Whom, erase, export, find_user};
+pub(crate) use restore::{RestoreArgs, restore};
+pub(crate) use save::{BackupArgs, backup};
 
 /// Which data directory.
 #[derive(Clone, Debug, Args)]

@@ -19,7 +19,7 @@ use crate::host;
 /// Where `verify` builds what the log says; removed when it is done.
 const SCRATCH: &str = "verify.tmp";
 /// An embedded log has one partition.
-const P0: Partition = Partition(0);
+pub(super) const P0: Partition = Partition(0);
 
 /// `klatch verify`.
 pub(crate) fn verify(args: &ModelArgs) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures::FutureExt as _;
 use klatch_auth::AuditLog;
+use klatch_compliance::Compliance;
 use klatch_gateway::{
     Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services, Tls, TlsError,
 };
@@ -29,7 +30,7 @@ const LAG_MAX: u64 = 100_000;
 pub(super) fn router(
     process: &Process,
     adapters: &Adapters,
-    roles: &Roles,
+    (roles, compliance): (&Roles, Arc<Compliance>),
     sources: Sources,
 ) -> Result<Router, ConfigError> {
     let services = Services {
@@ -44,6 +45,7 @@ pub(super) fn router(
         imports: roles.imports.clone(),
         people: roles.people.clone(),
         limits: Arc::clone(&roles.limits),
+        compliance,
         entropy: Arc::clone(&process.entropy),
     };
     let server = &process.config.server;

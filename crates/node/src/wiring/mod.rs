@@ -4,6 +4,7 @@ mod adapters;
 mod capacity;
 mod edges;
 mod identity;
+mod memories;
 mod roles;
 
 use std::net::SocketAddr;
@@ -11,16 +12,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::control::{self, Control};
 use crate::demo::{self, Seeded};
 use crate::host::{SystemClock, SystemEntropy};
-use crate::metrics::Sources;
+use crate::metrics;
 use crate::operator;
+use crate::upkeep::{Engines, Sources, compliance};
 
 pub(crate) use adapters::Adapters;
 use capacity::Capacity;
@@ -89,13 +93,57 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
         None => None,
     };
     let setup_token = roles.auth.setup_token().await?;
+    let people = start_people(&process, &adapters, &roles).await?;
+    start_control(&process, &adapters, &people);
     let closing = CancellationToken::new();
-    let sources = Sources::new(&process, &adapters, &roles);
-    let router = edges::router(&process, &adapters, &roles, sources)?;
+    let sources = metrics::Sources::new(&process, &adapters, &roles);
+    let router = edges::router(&process, &adapters, (&roles, people), sources)?;
     let (dir, stop) = (&process.config.server.data_dir, &process.stop);
     operator::serve(dir, &router, &process.tasks, stop);
     let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
+}
+
+/// Export and erasure. What a crash left of an erasure is finished before anyone is served.
+async fn start_people(
+    process: &Process,
+    adapters: &Adapters,
+    roles: &Roles,
+) -> anyhow::Result<Arc<Compliance>> {
+    let engines = Engines {
+        log: Arc::clone(&adapters.log),
+        accounts: Arc::clone(&adapters.accounts),
+        keys: Arc::clone(&adapters.keys),
+        ring: Arc::clone(&adapters.key_ring),
+        ledger: process.config.erasures(&process.config.server.data_dir),
+        messages: Arc::clone(&adapters.messages),
+        metadata: Arc::clone(&adapters.metadata),
+        clock: Arc::clone(&process.clock),
+    };
+    let people = Arc::new(compliance(engines, memories::all(roles)));
+    let finished = people.finish().await.context("finishing erasures")?;
+    if !finished.is_empty() {
+        tracing::warn!(people = finished.len(), "erased whom the ledger of erasures names");
+    }
+    Ok(people)
+}
+
+/// Lets commands on this machine reach the server. Without it they work on a server at rest.
+fn start_control(process: &Process, adapters: &Adapters, people: &Arc<Compliance>) {
+    let dir = &process.config.server.data_dir;
+    let sources = Sources {
+        dir: dir.clone(),
+        log: Arc::clone(&adapters.log),
+        accounts: Arc::clone(&adapters.accounts),
+        keys: Arc::clone(&adapters.keys),
+        ledger: process.config.erasures(dir),
+        clock: Arc::clone(&process.clock),
+    };
+    let control = Control { sources, people: Arc::clone(people) };
+    if let Err(error) = control::listen(dir, control, process.stop.clone()) {
+        let error = format!("{error:#}");
+        tracing::warn!(error, "commands like `klatch backup` cannot reach this server");
+    }
 }
 
 fn bind(config: &Config) -> anyhow::Result<TcpListener> {

@@ -73,15 +73,21 @@ impl MetaRows {
                 let profile = profile.clone();
                 (User { id, bot: *bot, role: *role, created_at, profile }, *external)
             }
-            (UserChange::ProfileChanged { .. } | UserChange::RoleChanged { .. }, None) => {
-                return Err("it changes a user who is not there");
-            }
+            (
+                UserChange::ProfileChanged { .. }
+                | UserChange::RoleChanged { .. }
+                | UserChange::Erased,
+                None,
+            ) => return Err("it changes a user who is not there"),
+            // Nothing that was appended at the same moment brings anything back.
+            (_, Some((user, _))) if user.is_erased() => return Ok(()),
             (UserChange::ProfileChanged { profile }, Some((user, external))) => {
                 (User { profile: profile.clone(), ..user.clone() }, *external)
             }
             (UserChange::RoleChanged { role }, Some((user, external))) => {
                 (User { role: *role, ..user.clone() }, *external)
             }
+            (UserChange::Erased, Some((user, external))) => (user.clone().erased(), *external),
         };
         self.named.push(event.user);
         self.users.put(event.user, row);

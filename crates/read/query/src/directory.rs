@@ -144,6 +144,11 @@ impl Directory {
                 self.take_in(user, &profile).await
             }
             UserChange::RoleChanged { .. } => Ok(()),
+            UserChange::Erased => {
+                self.keys.forget(user);
+                self.names.write().remove(user);
+                Ok(())
+            }
         }
     }
 

@@ -72,6 +72,8 @@ pub(crate) async fn open(keys: &KeyRing, actor: Actor, user: User) -> PortResult
     Ok(UserView { profile: Profile { email, ..profile }, user })
 }
 
+/// What is shown of a person who was erased.
 fn erased() -> Profile {
-    Profile { username: String::new(), display_name: String::new(), email: None, avatar: None }
+    let display_name = "deleted user".to_owned();
+    Profile { username: String::new(), display_name, email: None, avatar: None }
 }

@@ -19,12 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
+use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
 use klatch_fanout::{FanOut, FanOutConfig};
 use klatch_gateway::{Hooks, Peer, Readiness, RequestId, Services};
 use klatch_limits::{Limiter, Policy};
 use klatch_log::EmbeddedLog;
 use klatch_memory::bus::MemoryBus;
+use klatch_memory::erasures::Ledger;
 use klatch_memory::key_index::MemoryKeyIndex;
 use klatch_memory::kv::MemoryKv;
 use klatch_memory::messages::MessageStore;
@@ -244,6 +246,7 @@ impl Engines {
             audit: self.audit(),
             clock: self.clock(),
             limits: self.limits(),
+            compliance: Arc::new(self.compliance()),
             auth,
             people,
             entropy: self.entropy(),
@@ -283,6 +286,26 @@ impl Engines {
         let config =
             klatch_auth::Config { trusted: vec![trusted], ..klatch_auth::Config::default() };
         Ok(Auth::new(parts, config, SigningKeys::new(&[7; 32], &[]))?)
+    }
+
+    fn compliance(&self) -> Compliance {
+        let machine = &self.machine;
+        Compliance::new(klatch_compliance::Deps {
+            accounts: Arc::clone(&machine.accounts) as _,
+            sessions: Arc::clone(&machine.accounts) as _,
+            eraser: Arc::clone(&machine.accounts) as _,
+            ledger: Arc::new(Ledger::default()),
+            keys: Arc::clone(&machine.keys) as _,
+            key_writer: Arc::clone(&machine.keys) as _,
+            ring: self.ring(),
+            appender: Arc::clone(&self.appender) as _,
+            log: Arc::clone(&self.log) as _,
+            messages: Arc::clone(&self.messages) as _,
+            metadata: Arc::clone(&self.metadata) as _,
+            memories: Vec::new(),
+            audit: self.audit(),
+            clock: self.clock(),
+        })
     }
 
     fn queries(&self, ring: &Arc<KeyRing>) -> Arc<Query> {

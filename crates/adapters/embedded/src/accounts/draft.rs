@@ -59,13 +59,14 @@ pub(super) fn work(rows: &Rows, jobs: Vec<Job>) {
 }
 
 fn commit(rows: &Rows, decided: BTreeMap<Slice, Option<Slice>>) -> PortResult<()> {
-    let mut batch = fjall::OwnedWriteBatch::with_capacity(rows.database.clone(), decided.len())
+    let life = rows.writable()?;
+    let mut batch = fjall::OwnedWriteBatch::with_capacity(life.database.clone(), decided.len())
         // Synced before it is put where readers look.
         .durability(Some(fjall::PersistMode::SyncAll));
     for (key, value) in decided {
         match value {
-            Some(value) => batch.insert(&rows.keyspace, key, value),
-            None => batch.remove(&rows.keyspace, key),
+            Some(value) => batch.insert(&life.keyspace, key, value),
+            None => batch.remove(&life.keyspace, key),
         }
     }
     batch.commit().map_err(failed("committing"))

@@ -7,16 +7,18 @@
 //! people who register at once cost a few syncs. Reads are done in place: some microseconds.
 
 mod api_tokens;
+mod copy;
 mod draft;
+mod erase;
 mod invitation_row;
 mod invitations;
+mod life;
 mod row;
+mod settle;
 
-use std::ops::Bound;
 use std::path::Path;
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, Readable};
 use klatch_domain::user::ServerRole;
 use klatch_domain::{SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
@@ -24,68 +26,22 @@ use klatch_ports::accounts::{
     Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
 };
 
+use crate::engine::failed_io;
 use crate::engine::group::Group;
-use crate::engine::{self, Sizes, Tail, failed, failed_io};
 use draft::{Draft, Job, work};
+use life::Rows;
 use row::{ACCOUNT, ADMIN, Held, SESSION, UNANNOUNCED, USER_SESSION};
 
-const MIB: u64 = 1 << 20;
-const SIZES: Sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
-const BUFFER_BYTES: u64 = 4 * MIB;
+pub use settle::Settled;
+
+const CHANNEL_NAME: u8 = ClaimKind::ChannelName as u8;
+const DIRECT_PAIR: u8 = ClaimKind::DirectPair as u8;
 
 /// Accounts, sessions and claims on disk.
 #[derive(Debug)]
 pub struct Accounts {
     rows: Rows,
     writer: Group<Job>,
-}
-
-/// The one keyspace.
-#[derive(Clone)]
-struct Rows {
-    database: Database,
-    keyspace: Keyspace,
-}
-
-impl std::fmt::Debug for Rows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").finish_non_exhaustive()
-    }
-}
-
-impl Rows {
-    fn get(&self, key: &[u8]) -> PortResult<Option<fjall::Slice>> {
-        let snapshot = self.database.snapshot();
-        snapshot.get(&self.keyspace, key).map_err(failed("reading"))
-    }
-
-    /// Keys that begin with `prefix`.
-    fn keys(&self, prefix: &[u8]) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
-        let rows = self.database.snapshot().prefix(&self.keyspace, prefix);
-        rows.map(|guard| guard.key().map_err(failed("reading")))
-    }
-
-    /// Keys that begin with `prefix`, the last first; with `before` those that end in a smaller id.
-    fn keys_before(
-        &self,
-        prefix: &[u8],
-        before: Option<u128>,
-    ) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
-        let (from, to) = (prefix.to_vec(), [prefix, &before.unwrap_or(u128::MAX).to_be_bytes()]);
-        let rows = self.database.snapshot().range(&self.keyspace, from..to.concat());
-        rows.rev().map(|guard| guard.key().map_err(failed("reading")))
-    }
-
-    /// Keys that begin with `prefix` and come after the one that ends in `after`.
-    fn keys_after(
-        &self,
-        prefix: u8,
-        after: u128,
-    ) -> impl Iterator<Item = PortResult<fjall::Slice>> + use<> {
-        let range = (Bound::Excluded(row::key(prefix, after)), Bound::Excluded(vec![prefix + 1]));
-        let rows = self.database.snapshot().range(&self.keyspace, range);
-        rows.map(|guard| guard.key().map_err(failed("reading")))
-    }
 }
 
 impl Accounts {
@@ -96,10 +52,7 @@ impl Accounts {
     /// `Misconfigured` when another process has them open or they may not be written, `Corrupt`
     /// when something that was acknowledged is damaged, `Full`, `Unavailable`.
     pub fn open(dir: &Path) -> PortResult<Self> {
-        let database = engine::open(&dir.join("accounts"), SIZES, Tail::Acknowledged)?;
-        let options = || engine::options(BUFFER_BYTES);
-        let keyspace = database.keyspace("accounts", options).map_err(failed("opening"))?;
-        let rows = Rows { database, keyspace };
+        let rows = Rows::open(&dir.join("accounts"))?;
         let writer = {
             let rows = rows.clone();
             Group::start("accounts", move |jobs| work(&rows, jobs))

@@ -11,7 +11,7 @@ use crate::engine::codec::{
 };
 
 /// Kind, name → holder.
-const CLAIM: u8 = 1;
+pub(super) const CLAIM: u8 = 1;
 /// User → account.
 pub(super) const ACCOUNT: u8 = 2;
 /// User → nothing; while the first event is not known to be on the log.

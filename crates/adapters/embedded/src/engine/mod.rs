@@ -10,8 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::config::PartitioningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::config::{CompressionPolicy, PartitioningPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use klatch_ports::{ErrorKind, PortError, PortResult};
 
 const ENGINE: &str = "fjall";
@@ -61,6 +61,8 @@ pub(crate) fn options(buffer_bytes: u64) -> KeyspaceCreateOptions {
         // all of it.
         .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
         .index_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+        // What is large is ciphertext; and what was erased must be seen to be gone.
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         // Every batch says itself whether it is to be synced.
         .manual_journal_persist(true)
 }

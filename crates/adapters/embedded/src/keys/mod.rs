@@ -97,6 +97,22 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Copies the wrapped keys and the server key to `dir`, which must be there and hold none;
+    /// synced. Every key made before the call is in it, none destroyed before it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn copy_to(&self, dir: &Path) -> PortResult<()> {
+        self.writer.run("copying keys", |reply| Job::Copy(dir.to_owned(), reply)).await
+    }
+
+    /// How many people have a key.
+    pub fn people(&self) -> usize {
+        self.shared.table.read().places.len()
+    }
+}
+
 fn lock(dir: &Path) -> PortResult<File> {
     let io = |error| failed_io("locking keys", error);
     let file = sector::create(&dir.join("lock")).map_err(io)?;

@@ -1,7 +1,9 @@
 //! The thread that makes and destroys keys.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::channel::oneshot;
@@ -18,6 +20,8 @@ use crate::engine::group::share;
 pub(super) enum Job {
     Create(Vec<UserId>, oneshot::Sender<PortResult<()>>),
     Destroy(UserId, oneshot::Sender<PortResult<bool>>),
+    /// Writes both files to another directory.
+    Copy(PathBuf, oneshot::Sender<PortResult<()>>),
 }
 
 /// Everything only the thread touches.
@@ -67,7 +71,8 @@ impl Writer {
 
     /// Does all jobs, those of a kind together, and answers.
     pub(super) fn work(&mut self, jobs: Vec<Job>) {
-        let (mut people, mut creators, mut destroyers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut people, mut creators) = (Vec::new(), Vec::new());
+        let (mut destroyers, mut copies) = (Vec::new(), Vec::new());
         for job in jobs {
             match job {
                 Job::Create(who, reply) => {
@@ -75,6 +80,7 @@ impl Writer {
                     creators.push(reply);
                 }
                 Job::Destroy(person, reply) => destroyers.push((person, reply)),
+                Job::Copy(dir, reply) => copies.push((dir, reply)),
             }
         }
         let outcome = self.create(&people);
@@ -85,6 +91,24 @@ impl Writer {
         if !destroyers.is_empty() {
             self.destroy(destroyers);
         }
+        for (dir, reply) in copies {
+            reply.send(self.copy(&dir)).ok();
+        }
+    }
+
+    /// Nothing changes the files meanwhile: only this thread does.
+    fn copy(&self, dir: &Path) -> PortResult<()> {
+        self.refuse_when_lost("copying keys")?;
+        let copy = || {
+            for name in ["slots", "server.key"] {
+                let mut from = File::open(self.dir.join(name))?;
+                let mut to = sector::create(&dir.join(name))?;
+                io::copy(&mut from, &mut to)?;
+                to.sync_all()?;
+            }
+            sector::sync_directory(dir)
+        };
+        copy().map_err(|error| failed_io("copying keys", error))
     }
 
     fn create(&mut self, people: &[UserId]) -> PortResult<()> {

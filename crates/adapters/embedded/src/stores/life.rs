@@ -9,8 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace};
+use fjall::config::BlockSizePolicy;
+use fjall::{Database, Keyspace};
 use klatch_ports::PortResult;
 
 use super::layout::FORM;
@@ -47,8 +47,6 @@ impl Life {
         let database = engine::open(&dir, sizes, Tail::Replayable)?;
         let options = || {
             engine::options(buffer.fallback())
-                // Rows are mostly ciphertext: compressing them costs time and saves nothing.
-                .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
                 .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
         };
         let failed = engine::failed("opening");

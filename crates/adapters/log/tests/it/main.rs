@@ -7,6 +7,7 @@
 )]
 
 mod conformance;
+mod copy;
 mod damage;
 mod faults;
 mod oracle;

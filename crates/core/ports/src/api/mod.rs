@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod audit;
 pub mod auth;
 pub mod commands;
+pub mod compliance;
 pub mod import;
 pub mod presence;
 pub mod queries;

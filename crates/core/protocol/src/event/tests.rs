@@ -121,6 +121,7 @@ fn user_forms() -> Vec<(&'static str, Event)> {
         ),
         ("profile-changed", person(UserChange::ProfileChanged { profile: sealed(3) })),
         ("role-changed", person(UserChange::RoleChanged { role: ServerRole::Admin })),
+        ("user-erased", person(UserChange::Erased)),
     ]
 }
 

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod compliance;
 pub mod decode;
 pub mod import;
 pub mod invitation;

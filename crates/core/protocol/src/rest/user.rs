@@ -16,7 +16,7 @@ pub struct UserBody {
     pub user_id: String,
     /// Unique name; empty once the person was erased.
     pub username: String,
-    /// Shown name.
+    /// Shown name; `deleted user` once the person was erased.
     pub display_name: String,
     /// Address; told to the user alone.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod auth;
+pub(crate) mod compliance;
 pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod import;
@@ -37,6 +38,7 @@ pub(crate) fn api() -> Router<Shared> {
         .merge(sync::routes())
         .merge(presence::routes())
         .merge(import::routes())
+        .merge(compliance::routes())
         .merge(meta::routes())
         .merge(docs::routes())
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use axum::Router;
 use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer};
 use klatch_command::{CommandConfig, CommandService, Importer};
+use klatch_compliance::Compliance;
 use klatch_domain::Entropy;
 use klatch_gateway::{Config, Hooks, Readiness, ServerLimits, Services};
 use klatch_limits::{Limiter, Policy};
 use klatch_memory::accounts::Accounts;
 use klatch_memory::bus::MemoryBus;
+use klatch_memory::erasures::Ledger;
 use klatch_memory::key_index::MemoryKeyIndex;
 use klatch_memory::keys::Keys;
 use klatch_memory::kv::MemoryKv;
@@ -192,6 +194,25 @@ impl Engines {
         PresenceService::new(deps, PresenceConfig::default())
     }
 
+    fn compliance(&self) -> Compliance {
+        Compliance::new(klatch_compliance::Deps {
+            accounts: self.accounts.clone(),
+            sessions: self.accounts.clone(),
+            eraser: self.accounts.clone(),
+            ledger: Arc::new(Ledger::default()),
+            keys: self.keys.clone(),
+            key_writer: self.keys.clone(),
+            ring: self.ring.clone(),
+            appender: self.log.clone(),
+            log: self.log.clone(),
+            messages: self.messages.clone(),
+            metadata: self.metadata.clone(),
+            memories: Vec::new(),
+            audit: Arc::new(self.audit()),
+            clock: Arc::new(self.clock.clone()),
+        })
+    }
+
     /// Runs the workers that fill the read models.
     fn write(&self, writers: &Writers) {
         let messages = MessageWriterProjector::new(self.messages.clone(), self.messages.clone());
@@ -246,6 +267,7 @@ impl World {
             clock: Arc::new(engines.clock.clone()),
             imports: Arc::new(Importer(commands)),
             people: Arc::new(engines.people()),
+            compliance: Arc::new(engines.compliance()),
             entropy: engines.entropy.clone(),
         };
         let hooks = Hooks {

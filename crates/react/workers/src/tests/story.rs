@@ -63,6 +63,7 @@ impl Story {
             7 => self.update(room, who),
             8 => self.push(room, user, Change::RoomArchived { archived: who % 2 == 0 }),
             9 if place % 16 == 0 => self.push(room, user, Change::RoomDeleted),
+            9 if place % 16 == 1 => self.tell_user(user, UserChange::Erased),
             10..=12 => self.edit_or_delete(room, what % 20, who),
             _ => self.send(room, user, who),
         }

@@ -2,10 +2,12 @@
 #![cfg(test)]
 
 mod accounts;
+mod backup;
 mod bench;
 mod conversation;
 mod doctor;
 mod door;
+mod erasing;
 mod faults;
 mod frame_matrix;
 mod frames;

@@ -151,6 +151,8 @@ fn server_rows() -> Vec<Row> {
         (("POST", "/api/v1/admin/users"), (Needs::Admin, json!({"username": "new"}))),
         (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),
         (("PATCH", "/api/v1/admin/users/{userId}"), (Needs::Admin, json!({"role": "admin"}))),
+        (("POST", "/api/v1/admin/users/{userId}/erase"), (Needs::Admin, none.clone())),
+        (("GET", "/api/v1/admin/users/{userId}/export"), (Needs::Admin, none.clone())),
         (("POST", "/api/v1/admin/users/{userId}/reset"), (Needs::Admin, none.clone())),
         (("GET", "/api/v1/docs"), (Needs::Nothing, none.clone())),
         (("GET", "/api/v1/meta"), (Needs::Nothing, none.clone())),

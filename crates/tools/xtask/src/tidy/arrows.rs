@@ -60,6 +60,7 @@ const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
 const BEHIND_THE_EDGE: &[&str] = &[
     "klatch-auth",
     "klatch-command",
+    "klatch-compliance",
     "klatch-memory",
     "klatch-presence",
     "klatch-pump",
@@ -74,6 +75,7 @@ const WHOLE: &[&str] = &[
     "klatch-auth",
     "klatch-checker",
     "klatch-command",
+    "klatch-compliance",
     "klatch-domain",
     "klatch-fanout",
     "klatch-gateway",
@@ -107,6 +109,7 @@ const TABLE: &[Arrows] = &[
     row("crates/edge/realtime", "klatch-realtime", WITH_SYNC_AND_LIMITS, BESIDE_PRESENCE),
     row("crates/edge/auth", "klatch-auth", CORE, ON_MEMORY),
     row("crates/edge/presence", "klatch-presence", CORE, ON_MEMORY),
+    row("crates/edge/compliance", "klatch-compliance", CORE, ON_MEMORY),
     row("crates/write/command", "klatch-command", CORE, ON_WORKERS),
     row("crates/react/pump", "klatch-pump", CORE, ON_MEMORY),
     row("crates/react/fanout", "klatch-fanout", REACTOR, ON_MEMORY),
@@ -127,6 +130,7 @@ const TABLE: &[Arrows] = &[
         &[
             "klatch-auth",
             "klatch-command",
+            "klatch-compliance",
             "klatch-domain",
             "klatch-embedded",
             "klatch-fanout",

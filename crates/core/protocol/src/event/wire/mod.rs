@@ -21,7 +21,7 @@ pub(super) struct Envelope {
     at_ms: u64,
     #[prost(bytes = "bytes", tag = "5")]
     actor: Bytes,
-    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 40, 41, 42")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 40, 41, 42, 48")]
     body: Option<Body>,
 }
 
@@ -53,6 +53,8 @@ enum Body {
     ProfileChanged(SealedV1),
     #[prost(message, tag = "42")]
     RoleChanged(RoleV1),
+    #[prost(message, tag = "48")]
+    UserErased(EmptyV1),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

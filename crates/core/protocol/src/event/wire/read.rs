@@ -91,6 +91,7 @@ fn read_body(body: Body) -> Result<Read, DecodeError> {
         Body::RoleChanged(RoleV1 { role }) => {
             Read::User(UserChange::RoleChanged { role: read_server_role(role)? })
         }
+        Body::UserErased(EmptyV1 {}) => Read::User(UserChange::Erased),
     })
 }
 

@@ -86,6 +86,7 @@ impl From<&UserChange> for Body {
             UserChange::RoleChanged { role } => {
                 Self::RoleChanged(RoleV1 { role: server_role_number(*role) })
             }
+            UserChange::Erased => Self::UserErased(EmptyV1 {}),
         }
     }
 }

@@ -1,0 +1,113 @@
+//! Erasing a person.
+
+use klatch_domain::{Event, Timestamp, UserChange, UserEvent, UserId};
+use klatch_ports::api::ServiceResult;
+use klatch_ports::api::compliance::{Checked, Erased};
+use klatch_ports::erasures::{Erasure, Traces};
+use klatch_ports::log::{Append, AppendError, Expected};
+use klatch_ports::{PortResult, Position, StreamId};
+use klatch_protocol::event;
+use smallvec::smallvec;
+
+use crate::Compliance;
+
+/// What was destroyed.
+#[derive(Clone, Debug)]
+pub struct Destroyed {
+    /// What the accounts held.
+    pub traces: Traces,
+    /// Whether there was a key.
+    pub had_key: bool,
+    /// Where the log tells it, if it did not before.
+    pub position: Option<Position>,
+    at: Timestamp,
+}
+
+impl Compliance {
+    /// Erases `user`, whoever asks, and looks at every store.
+    ///
+    /// # Errors
+    /// [`klatch_domain::Rejection::UserNotFound`], or as the ports report: then the erasure may be
+    /// half done; do it again.
+    pub(crate) async fn erase_person(&self, user: UserId) -> ServiceResult<Erased> {
+        self.known(user).await?;
+        let destroyed = self.destroy(user).await?;
+        let checked = self.look(user, &destroyed).await?;
+        let Destroyed { position, at, .. } = destroyed;
+        let readable: u64 = checked.iter().map(|checked: &Checked| checked.readable).sum();
+        tracing::info!(user.id = %user, readable, "a person was erased");
+        Ok(Erased { user, at, position, checked })
+    }
+
+    /// Destroys all there is of `user`, without looking whether anything is left.
+    ///
+    /// # Errors
+    /// As the ports report; doing it again goes on.
+    pub async fn destroy(&self, user: UserId) -> PortResult<Destroyed> {
+        let deps = &self.deps;
+        let before = deps.ledger.entries().await?;
+        let at = before.iter().find(|entry| entry.user == user).map(|entry| entry.at);
+        let at = at.unwrap_or_else(|| deps.clock.now());
+        deps.ledger.add(Erasure { user, at }).await?;
+        let position = self.tell(user).await?;
+        let traces = deps.eraser.erase(user).await?;
+        let had_key = deps.key_writer.destroy(user).await?;
+        deps.ring.forget(user);
+        for memory in &deps.memories {
+            memory.forget(user).await?;
+        }
+        Ok(Destroyed { traces, had_key, position, at })
+    }
+
+    /// Finishes what is in the ledger and not done: after a crash, or when a backup from before an
+    /// erasure was restored. Whom it erased.
+    ///
+    /// # Errors
+    /// As the ports report; what was done until then stays done.
+    pub async fn finish(&self) -> PortResult<Vec<UserId>> {
+        let deps = &self.deps;
+        let mut finished = Vec::new();
+        for Erasure { user, .. } in deps.ledger.entries().await? {
+            let there = deps.keys.key(user).await?.is_some()
+                || deps.accounts.get(user).await?.is_some()
+                || self.is_untold(user).await?;
+            if there {
+                self.destroy(user).await?;
+                finished.push(user);
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Appends the event, unless the log never heard of the user or has told it.
+    async fn tell(&self, user: UserId) -> PortResult<Option<Position>> {
+        if !self.is_untold(user).await? {
+            return Ok(None);
+        }
+        let at = self.deps.clock.now();
+        let event = Event::User(UserEvent { user, at, change: UserChange::Erased });
+        let append = Append {
+            stream: StreamId::Meta,
+            key: event::key(&event),
+            expected: Expected::Any,
+            records: smallvec![event::encode(&event)],
+        };
+        match self.deps.appender.append(append).await {
+            Ok(appended) => Ok(Some(appended.last)),
+            Err(AppendError::Port(error)) => Err(error),
+            // Nothing was expected, so nothing can conflict.
+            Err(AppendError::Conflict { .. }) => Ok(None),
+        }
+    }
+
+    /// Whether the log speaks of the user, and not last of their erasure.
+    async fn is_untold(&self, user: UserId) -> PortResult<bool> {
+        let log = &self.deps.log;
+        let key = klatch_ports::log::Key(user.bits());
+        let Some(head) = log.head(StreamId::Meta, key).await? else { return Ok(false) };
+        let partition = log.partition_of(StreamId::Meta, key);
+        let record = log.record(StreamId::Meta, partition, head).await?;
+        let last = record.and_then(|record| event::decode(record.body).ok());
+        Ok(!matches!(last, Some(Event::User(UserEvent { change: UserChange::Erased, .. }))))
+    }
+}

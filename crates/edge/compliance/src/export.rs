@@ -1,0 +1,113 @@
+//! Everything of a person as lines of JSON: first what holds now, then their trail on the log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use klatch_domain::{Event, UserChange, UserId};
+use klatch_ports::PortResult;
+use klatch_ports::api::ServiceResult;
+use klatch_ports::api::compliance::Export;
+use klatch_protocol::rest::compliance as lines;
+use klatch_protocol::sealed::{KeyRing, Place};
+
+use crate::Compliance;
+use crate::trail::{Trail, words};
+
+/// Memberships read together.
+const ROOMS: usize = 500;
+
+impl Compliance {
+    /// The export of `user`, whoever asks.
+    ///
+    /// # Errors
+    /// [`klatch_domain::Rejection::UserNotFound`], or as the ports report.
+    pub(crate) async fn export_person(&self, user: UserId) -> ServiceResult<impl Export + use<>> {
+        self.known(user).await?;
+        let deps = &self.deps;
+        let mut first = VecDeque::new();
+        let at = deps.clock.now().to_string();
+        first.push_back(lines::line(&lines::heading(user, &at)));
+        if let Some(account) = deps.accounts.get(user).await? {
+            first.push_back(lines::line(&lines::account(&account)));
+        }
+        for session in deps.sessions.list(user).await? {
+            first.push_back(lines::line(&lines::session(&session)));
+        }
+        let mut after = None;
+        loop {
+            let rooms = deps.metadata.rooms_of(user, after, ROOMS).await?;
+            for (room, stay) in &rooms {
+                first.push_back(lines::line(&lines::membership(*room, stay)));
+            }
+            after = rooms.last().map(|(room, _)| *room);
+            if rooms.len() < ROOMS {
+                break;
+            }
+        }
+        let trail = Trail::of(Arc::clone(&deps.log), user).await?;
+        Ok(Lines { ring: Arc::clone(&deps.ring), user, first, trail, count: 0, ended: false })
+    }
+}
+
+struct Lines {
+    ring: Arc<KeyRing>,
+    user: UserId,
+    first: VecDeque<Bytes>,
+    trail: Trail,
+    count: u64,
+    ended: bool,
+}
+
+#[async_trait]
+impl Export for Lines {
+    async fn next(&mut self) -> ServiceResult<Option<Bytes>> {
+        if let Some(line) = self.first.pop_front() {
+            self.count += 1;
+            return Ok(Some(line));
+        }
+        while !self.ended {
+            let Some(events) = self.trail.next().await? else {
+                self.ended = true;
+                return Ok(Some(lines::line(&lines::ending(self.count))));
+            };
+            let mut out = BytesMut::new();
+            for event in events {
+                if let Some(line) = self.line(&event).await? {
+                    self.count += 1;
+                    out.extend_from_slice(&line);
+                }
+            }
+            if !out.is_empty() {
+                return Ok(Some(out.freeze()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Lines {
+    async fn line(&self, event: &Event) -> PortResult<Option<Bytes>> {
+        let value = match event {
+            Event::User(event) => match &event.change {
+                UserChange::Registered { profile, .. } | UserChange::ProfileChanged { profile } => {
+                    let profile = self.ring.open_profile(profile).await?;
+                    Some(lines::profile(profile.as_ref(), &event.at.to_string()))
+                }
+                UserChange::RoleChanged { .. } | UserChange::Erased => lines::user_event(event),
+            },
+            Event::Timeline(event) => {
+                // Words of others are theirs, also where they speak of this person.
+                let own = words(event).filter(|words| words.person == self.user);
+                let place = Place::Timeline(event.room, event.seq);
+                let opened = match own {
+                    Some(words) => self.ring.open_body(place, words).await?,
+                    None => None,
+                };
+                Some(lines::timeline_event(event, opened.as_ref()))
+            }
+        };
+        Ok(value.map(|value| lines::line(&value)))
+    }
+}
