@@ -108,7 +108,9 @@ async fn story(seed: u64, time: Duration, keep_in: PathBuf) -> Result<Outcome> {
     let plan =
         Plan { people: 6, steady_rooms: 2, lobbies: 1, time, pause_ms: 120, seed, chapter: 0 };
     let town = Town::found_on(Arc::clone(&stage), plan).await.context("founding the town")?;
-    let ran = town.live_while(trouble.happen(time)).await?;
+    let ran = town.live_while(trouble.happen(time)).await;
+    trouble.end().await;
+    let ran = ran?;
     Ok(Outcome {
         clean: ran.clean,
         tally: ran.tally,

@@ -14,6 +14,8 @@ use crate::net::Network;
 use crate::server::Life;
 
 const HOUR_MS: i64 = 3_600_000;
+/// What the tasks of a life may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(30);
 /// After this the power goes although nothing was written that it could have gone with.
 const CUT_MOST: Duration = Duration::from_millis(400);
 
@@ -88,6 +90,14 @@ impl Trouble {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(Kills::default())
+    }
+
+    /// The last life ends, and all that it held is given back: connections and their role hold
+    /// each other until they end.
+    pub(crate) async fn end(&mut self) {
+        self.network.cut();
+        self.life.end();
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     async fn one(&mut self) -> Result<()> {
