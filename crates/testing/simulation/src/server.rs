@@ -1,5 +1,6 @@
 //! One life of the servers: the log opened from the disk, two instances of the roles that people
 //! speak to, one of each that reads the log; all of them the real ones.
+//! size: every role of a life is wired here, as in `node`, and nothing else
 
 use std::convert::Infallible;
 use std::fmt;
