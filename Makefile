@@ -91,7 +91,7 @@ COVERED := domain ports protocol command log pump workers fanout query sync limi
 COVERAGE_SEEDS ?= 10
 
 .PHONY: coverage
-coverage: ## lines that the core crates' tests reach, by cargo-llvm-cov (docs/testing.md)
+coverage: ## lines that the core crates' tests reach, by cargo-llvm-cov
 	$(call say,coverage of the core crates)
 	KLATCH_SEEDS=$(COVERAGE_SEEDS) cargo llvm-cov test $(COVERED:%=-p klatch-%) \
 	  -p klatch-simulation --summary-only --ignore-filename-regex \
