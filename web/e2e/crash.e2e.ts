@@ -1,37 +1,15 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  composer,
-  createChannel,
-  joinChannel,
-  launch,
-  openPage,
-  pageErrors,
-  say,
-  shown,
-  signUp,
-  until,
-} from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { composer, pageErrors, say, shown, until } from './browser';
+import { stage } from './stage';
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  server = await Server.start();
-  browser = await launch();
-  [ann, bo] = [await openPage(browser), await openPage(browser)];
-  await signUp(ann, server.url, 'Ann');
-  await signUp(bo, server.url, 'Bo');
-  await createChannel(ann, 'storm');
-  await joinChannel(bo, 'storm');
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
+  [ann, bo] = [await on.open(), await on.open()];
+  await on.twoIn('storm', ann, bo);
 });
 
 describe('the server is killed and started again', () => {
@@ -50,14 +28,14 @@ describe('the server is killed and started again', () => {
     async (round) => {
       await exchange(ann, `before ${round}`);
       await exchange(bo, `also before ${round}`);
-      await server.kill();
+      await on.server.kill();
       for (const page of [ann, bo]) {
         await page.locator('.connection-pill').waitFor();
       }
       // Written without a connection: it waits and is sent once.
       await say(ann, 'storm', `meanwhile ${round}`);
       await ann.getByText('Will be sent when the connection is back').waitFor();
-      await server.up();
+      await on.server.up();
       said.push(`meanwhile ${round}`);
       await until(() => shown(ann), said, 45_000);
       await until(() => shown(bo), said, 45_000);
@@ -75,8 +53,8 @@ describe('the server is killed and started again', () => {
       await composer(ann, 'storm').press('Enter');
       said.push(`burst ${i}`);
     }
-    await server.kill();
-    await server.up();
+    await on.server.kill();
+    await on.server.up();
     await until(() => shown(ann), said, 45_000);
     await until(() => shown(bo), said, 45_000);
     await ann.reload();

@@ -1,43 +1,16 @@
-import { mkdirSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  composer,
-  createChannel,
-  joinChannel,
-  launch,
-  message,
-  openPage,
-  pageErrors,
-  SCREENSHOTS,
-  say,
-  signUp,
-  until,
-} from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { composer, message, pageErrors, SCREENSHOTS, say, until } from './browser';
+import { stage } from './stage';
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  server = await Server.start();
-  browser = await launch();
-  [ann, bo] = [
-    await openPage(browser, { colorScheme: 'light' }),
-    await openPage(browser, { colorScheme: 'dark' }),
-  ];
-  await signUp(ann, server.url, 'Ann');
-  await signUp(bo, server.url, 'Bo');
-  await createChannel(ann, 'kitchen');
-  await joinChannel(bo, 'kitchen');
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
+  ann = await on.open({ colorScheme: 'light' });
+  bo = await on.open({ colorScheme: 'dark' });
+  await on.twoIn('kitchen', ann, bo);
 });
 
 /** The mark beside someone in the list of members, as it is read out. */

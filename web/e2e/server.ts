@@ -30,15 +30,18 @@ export class Server {
   /** All it wrote since its last start. */
   output = '';
   #child: ChildProcess | null = null;
+  readonly #env: Record<string, string>;
 
-  private constructor(port: number, dataDir: string) {
+  private constructor(port: number, dataDir: string, env: Record<string, string>) {
     this.port = port;
     this.dataDir = dataDir;
+    this.#env = env;
   }
 
-  static async start(): Promise<Server> {
+  /** `env` is added to what configures it. */
+  static async start(env: Record<string, string> = {}): Promise<Server> {
     const dataDir = mkdtempSync(join(tmpdir(), 'klatch-web-e2e-'));
-    const server = new Server(await freePort(), dataDir);
+    const server = new Server(await freePort(), dataDir, env);
     try {
       await server.up();
     } catch (error) {
@@ -57,7 +60,7 @@ export class Server {
     const listen = `127.0.0.1:${this.port}`;
     const args = ['serve', '--listen', listen, '--data-dir', this.dataDir, '--demo'];
     // One machine stands for many people.
-    const env = { ...process.env, KLATCH_LIMITS__PROFILE: 'test' };
+    const env = { ...process.env, KLATCH_LIMITS__PROFILE: 'test', ...this.#env };
     const child = spawn(BINARY, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(child);

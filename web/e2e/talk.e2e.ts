@@ -1,42 +1,19 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  composer,
-  createChannel,
-  joinChannel,
-  launch,
-  message,
-  openPage,
-  pageErrors,
-  say,
-  shown,
-  signUp,
-  until,
-} from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { composer, message, pageErrors, say, shown, until } from './browser';
+import { stage } from './stage';
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  server = await Server.start();
-  browser = await launch();
-  [ann, bo] = [await openPage(browser), await openPage(browser)];
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
+  [ann, bo] = [await on.open(), await on.open()];
 });
 
 describe('two people in two browsers', () => {
   it('sign up, meet in a channel, and read each other', async () => {
-    await signUp(ann, server.url, 'Ann');
-    await signUp(bo, server.url, 'Bo');
-    await createChannel(ann, 'kitchen');
-    await joinChannel(bo, 'kitchen');
+    await on.twoIn('kitchen', ann, bo);
     await say(ann, 'kitchen', 'Coffee is **ready**');
     await message(bo, 'Coffee is ready').waitFor();
     await say(bo, 'kitchen', 'On my way');
@@ -101,7 +78,7 @@ describe('two people in two browsers', () => {
   });
 
   it('a message elsewhere is counted, and reading it clears the count', async () => {
-    await ann.goto(`${server.url}/#/browse`);
+    await ann.goto(`${on.server.url}/#/browse`);
     await say(bo, 'kitchen', 'Still there?');
     const item = ann.locator('.room-item', { hasText: 'kitchen' });
     await until(() => item.locator('.badge').textContent(), '1 unread');
