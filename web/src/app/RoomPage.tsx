@@ -1,5 +1,6 @@
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { Composer } from '../features/composer/Composer';
+import { InvitationsDialog } from '../features/invitations/InvitationsDialog';
 import { MembersPanel } from '../features/members/MembersPanel';
 import { RoomHeader } from '../features/room-header/RoomHeader';
 import { Timeline } from '../features/timeline/Timeline';
@@ -8,7 +9,7 @@ import type { MessageId, Room, RoomId } from '../protocol/types';
 import { useClient, useSelect } from '../state/react';
 import { titleOf } from '../state/selectors';
 import { Button } from '../ui/Button';
-import { go } from './route';
+import { go, inviteLink } from './route';
 import { useNarrow } from './use-narrow';
 
 /** One room: what was said, who is there, and where to write. */
@@ -18,6 +19,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
   const room = useSelect((s) => s.rooms[roomId]);
   const title = useSelect((s) => (room ? titleOf(s, room) : 'this room'));
   const [members, setMembers] = useState(false);
+  const [inviting, setInviting] = useState(false);
   useEffect(() => {
     void client.rooms.open(roomId);
     return () => {
@@ -57,8 +59,22 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
           {canWrite && <Composer roomId={roomId} title={title} />}
           {room && !canWrite && <Closed room={room} />}
         </div>
-        {room && members && <MembersPanel room={room} onClose={() => setMembers(false)} />}
+        {room && members && (
+          <MembersPanel
+            room={room}
+            onClose={() => setMembers(false)}
+            onInvite={() => setInviting(true)}
+          />
+        )}
       </div>
+      {inviting && (
+        <InvitationsDialog
+          roomId={roomId}
+          title={title}
+          linkOf={inviteLink}
+          onClose={() => setInviting(false)}
+        />
+      )}
     </div>
   );
 }

@@ -1,7 +1,9 @@
 import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { AccountBar } from '../features/account/AccountBar';
+import { AccountPage } from '../features/account/AccountPage';
 import { BrowsePage } from '../features/browse/BrowsePage';
 import { ConnectionPill } from '../features/connection/ConnectionPill';
+import { InvitePage } from '../features/invitations/InvitePage';
 import { NewRoomDialog } from '../features/new-room/NewRoomDialog';
 import { RoomList } from '../features/room-list/RoomList';
 import { useSelect } from '../state/react';
@@ -9,9 +11,10 @@ import { joinedRooms, titleOf, totalUnread } from '../state/selectors';
 import { Button, IconButton } from '../ui/Button';
 import { Icon } from '../ui/Icon';
 import { Logo } from '../ui/Logo';
+import { AdminPages } from './AdminPages';
 import { Announcer } from './Announcer';
 import { RoomPage } from './RoomPage';
-import { go, goInstead, type Route, roomHref } from './route';
+import { adminHref, go, goInstead, type Route, roomHref } from './route';
 import { useNarrow } from './use-narrow';
 
 /** The rooms at the side, and one page. */
@@ -19,6 +22,7 @@ export function Shell({ route }: { route: Route }) {
   const narrow = useNarrow();
   const [drawer, setDrawer] = useState(false);
   const [creating, setCreating] = useState(false);
+  const admin = useSelect((s) => s.me?.role === 'admin');
   const current = route.page === 'room' ? route.roomId : null;
   // Whoever chose a room wants to see it.
   // biome-ignore lint/correctness/useExhaustiveDependencies: closes at every change of place
@@ -44,7 +48,20 @@ export function Shell({ route }: { route: Route }) {
         >
           <Icon name="compass" /> Browse channels
         </a>
-        <AccountBar onSignOut={() => goInstead('#/')} />
+        {admin && (
+          <a
+            className="side-link"
+            href={adminHref('people')}
+            aria-current={route.page === 'admin' ? 'page' : undefined}
+          >
+            <Icon name="shield" /> Run this server
+          </a>
+        )}
+        <AccountBar
+          onSignOut={() => goInstead('#/')}
+          href="#/account"
+          here={route.page === 'account'}
+        />
       </Drawer>
       {open && <div className="scrim" onClick={close} aria-hidden="true" />}
       <main className="main" inert={open} id="main">
@@ -77,6 +94,19 @@ function Page({ route, menu, onNew }: PageProps) {
       return <RoomPage key={route.roomId} roomId={route.roomId} menu={menu} />;
     case 'browse':
       return <BrowsePage menu={menu} hrefOf={roomHref} onOpen={(id) => go(roomHref(id))} />;
+    case 'account':
+      return <AccountPage menu={menu} />;
+    case 'admin':
+      return <AdminPages part={route.part} menu={menu} />;
+    case 'invite':
+      return (
+        <InvitePage
+          key={route.token}
+          token={route.token}
+          menu={menu}
+          onOpen={(id) => goInstead(id === null ? '#/' : roomHref(id))}
+        />
+      );
     default:
       return <Home menu={menu} onNew={onNew} />;
   }

@@ -7,13 +7,21 @@ export type Route =
   | { page: 'home' }
   | { page: 'browse' }
   | { page: 'room'; roomId: RoomId }
-  | { page: 'setup'; token: string };
+  | { page: 'account' }
+  | { page: 'admin'; part: AdminPart }
+  | { page: 'forgot' }
+  | { page: 'setup' | 'reset' | 'invite'; token: string };
+
+export const ADMIN_PARTS = ['people', 'invitations', 'audit'] as const;
+export type AdminPart = (typeof ADMIN_PARTS)[number];
 
 export function parseRoute(hash: string): Route {
   const [page, id] = hash.replace(/^#?\/?/, '').split('/');
-  if (page === 'browse') return { page };
+  if (page === 'browse' || page === 'account' || page === 'forgot') return { page };
+  if (page === 'admin') return { page, part: ADMIN_PARTS.find((part) => part === id) ?? 'people' };
   if (page === 'room' && id) return { page, roomId: decode(id) };
-  if (page === 'setup' && id) return { page, token: decode(id) };
+  const isLink = page === 'setup' || page === 'reset' || page === 'invite';
+  if (isLink && id) return { page, token: decode(id) };
   return { page: 'home' };
 }
 
@@ -27,6 +35,19 @@ function decode(text: string): string {
 
 export function roomHref(roomId: RoomId): string {
   return `#/room/${encodeURIComponent(roomId)}`;
+}
+
+export function adminHref(part: AdminPart): string {
+  return `#/admin/${part}`;
+}
+
+/** The whole address of a link that is given to others. */
+export function inviteLink(token: string): string {
+  return `${window.location.origin}/#/invite/${encodeURIComponent(token)}`;
+}
+
+export function resetLink(token: string): string {
+  return `${window.location.origin}/#/reset/${encodeURIComponent(token)}`;
 }
 
 export function go(hash: string): void {

@@ -67,18 +67,27 @@ export const WORDS: Readonly<Record<string, string>> = {
   email_taken: 'There is already an account with this e-mail address.',
   forbidden: 'You may not do this here.',
   idempotency_mismatch: 'This message was already sent with other words.',
+  insufficient_scope: 'This token may not do that.',
   internal: 'The server had a problem. Please try again.',
   invalid_credentials: 'The name or the password is not right.',
   invalid_field: 'Something in this form is not valid.',
+  invalid_invitation: 'This invitation does not work. Please ask whoever sent it for a new link.',
   invalid_refresh_token: 'Please sign in again.',
+  invalid_reset_token: 'This link was used already or has ended. Please ask for a new one.',
   invalid_setup_token: 'This setup link is not valid any more.',
   invalid_token: 'Please sign in again.',
+  invitation_expired: 'This invitation has ended. Please ask whoever sent it for a new one.',
+  invitation_not_found: 'This invitation does not exist any more.',
+  invitation_revoked: 'This invitation was taken back. Please ask whoever sent it for a new one.',
+  invitation_used_up: 'This invitation was used already. Please ask whoever sent it for a new one.',
+  last_admin: 'This is the last administrator of the server: make another one first.',
   last_owner: 'You are the last owner: make someone else owner before you leave.',
   locked_out: 'Too many attempts. Please wait a few minutes.',
   member_not_found: 'They are not in this room.',
   message_deleted: 'This message was deleted.',
   message_not_found: 'This message does not exist any more.',
   name_taken: 'This name is taken.',
+  not_yourself: 'You cannot lock yourself out. Another administrator may.',
   offline: 'The server cannot be reached. Check your connection.',
   outcome_unknown:
     'The server could not say whether this was done. Please look before trying again.',
@@ -89,18 +98,22 @@ export const WORDS: Readonly<Record<string, string>> = {
   room_archived: 'This room is archived: it can be read, not written.',
   room_full: 'This room is full.',
   room_not_found: 'This room does not exist, or you may not see it.',
+  session_needed: 'Please sign in with your password to do this.',
   session_not_found: 'This session has ended already.',
   session_revoked: 'Your session was ended. Please sign in again.',
   still_running: 'This is still being done. Please wait a moment.',
   storage_full: 'The server has no space left. Please tell an administrator.',
   timeout: 'The server did not answer in time.',
   token_expired: 'Please sign in again.',
+  token_not_found: 'This token does not exist any more.',
+  too_many: 'You have as many of these as one may have. Take one back first.',
+  too_many_subscriptions: 'That is too much to follow at once.',
   unauthorized: 'Please sign in again.',
   unavailable: 'The server cannot do this at the moment. Please try again soon.',
   unreadable: 'The server gave an answer this page does not understand.',
   user_not_found: 'There is no such person.',
-  too_many_subscriptions: 'That is too much to follow at once.',
   username_taken: 'This user name is taken.',
+  wrong_password: 'This is not your password now.',
   wrong_room_type: 'This is not possible in this kind of room.',
 };
 
@@ -111,6 +124,10 @@ export function wordsFor(error: unknown): string {
   if (error.code === 'rate_limited' && error.retryAfterMs !== undefined) {
     const seconds = Math.max(1, Math.ceil(error.retryAfterMs / 1000));
     return `That was a little too fast. Please wait ${seconds} second${seconds === 1 ? '' : 's'}.`;
+  }
+  if (error.code === 'locked_out' && error.retryAfterMs !== undefined) {
+    const minutes = Math.max(1, Math.ceil(error.retryAfterMs / 60_000));
+    return `Too many attempts. Please wait ${minutes} minute${minutes === 1 ? '' : 's'}.`;
   }
   return words ?? sentence(error.detail) ?? 'Something went wrong. Please try again.';
 }
@@ -131,6 +148,7 @@ export function fieldWords(error: unknown, field: string): string | undefined {
     return (rule ? FIELD_RULES[field] : WORDS[hit.code]) ?? 'This is not valid.';
   }
   if (error.code === `${field}_taken`) return WORDS[error.code];
+  if (error.code === 'wrong_password' && field === 'currentPassword') return WORDS[error.code];
   return undefined;
 }
 
@@ -138,6 +156,8 @@ const FIELD_RULES: Readonly<Record<string, string>> = {
   username: 'Use 2 to 32 small letters, digits, dots, dashes or underscores.',
   email: 'This does not look like an e-mail address.',
   password: 'Use at least 10 characters.',
+  newPassword: 'Use at least 10 characters.',
+  maxUses: 'Use a number from 1 to 10,000.',
   displayName: 'Use 1 to 100 characters.',
   name: 'Use 1 to 100 characters.',
 };

@@ -18,7 +18,8 @@ import type { Change, Draft, Link, Notice, Outgoing } from './model';
 
 export type Action =
   | { type: 'session/signed-in'; me: Self; read: Readonly<Record<RoomId, number>> }
-  | { type: 'session/signed-out' }
+  /** With `ended`, not by the person's own wish: what they had written is kept. */
+  | { type: 'session/signed-out'; ended: string | null }
   | { type: 'link/changed'; link: Link }
   | { type: 'link/hello'; limits: Limits }
   | { type: 'event'; event: RoomTimelineEvent }
@@ -66,6 +67,7 @@ export type Action =
   | { type: 'outbox/failed'; clientMessageId: string; error: string }
   | { type: 'outbox/discarded'; clientMessageId: string }
   | { type: 'outbox/confirmed'; clientMessageId: string; receipt: SendReceipt }
+  | { type: 'outbox/paced'; until: number | null }
   | { type: 'change/begun'; messageId: MessageId; change: Change }
   | { type: 'change/acknowledged'; messageId: MessageId; seq: number | undefined }
   | { type: 'change/dropped'; messageId: MessageId }

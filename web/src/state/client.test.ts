@@ -467,10 +467,10 @@ describe('sending', () => {
     await open();
     client.sending.send('r', 'hi', null);
     const first = server.socket.last('message');
-    server.socket.say('error', { code: 'rate_limited', retryAfterMs: 2_000 }, first.requestId);
+    server.socket.say('error', { code: 'room_archived' }, first.requestId);
     await settle();
     expect(state().outbox).toMatchObject([
-      { status: 'failed', error: 'That was a little too fast. Please wait 2 seconds.' },
+      { status: 'failed', error: 'This room is archived: it can be read, not written.' },
     ]);
     const id = state().outbox[0]?.clientMessageId ?? '';
     client.sending.retry(id);

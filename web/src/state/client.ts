@@ -3,15 +3,18 @@
 import type { RoomTimelineEvent, ServerFrame } from '../protocol/frames';
 import type { RoomId } from '../protocol/types';
 import type { Environment, Transport } from '../transport';
+import { Account } from './account';
+import { Administration } from './administration';
 import { Composing } from './composing';
 import { Core } from './core';
 import { History } from './history';
+import { Invitations } from './invitations';
 import { Live } from './live';
 import { People } from './people';
 import { Presence } from './presence';
 import { Rooms } from './rooms';
 import { Sending } from './sending';
-import { Session } from './session';
+import { ENDED, Session } from './session';
 import { Store } from './store';
 import { Typing } from './typing';
 
@@ -30,6 +33,9 @@ export class Client {
   readonly presence: Presence;
   readonly typing: Typing;
   readonly session: Session;
+  readonly account: Account;
+  readonly invitations: Invitations;
+  readonly administration: Administration;
   readonly core: Core;
   readonly #live: Live;
   readonly #later = new Map<string, () => void>();
@@ -48,7 +54,7 @@ export class Client {
       onHello: ({ limits }) => this.store.dispatch({ type: 'link/hello', limits }),
       onFrame: (frame) => this.#onFrame(frame),
       onLive: (complete, behind) => void this.#onLive(complete, behind),
-      onSignedOut: () => this.session.end(),
+      onSignedOut: () => this.session.end(ENDED),
     });
     this.people = new People(this.core);
     this.history = new History(this.core, this.people, position);
@@ -61,6 +67,10 @@ export class Client {
       onSignedIn: () => this.#live.start(),
       onSignedOut: () => this.#onSignedOut(),
     });
+    this.account = new Account(this.core, this.session);
+    this.invitations = new Invitations(this.core, this.people, this.rooms);
+    this.administration = new Administration(this.core, this.people);
+    transport.onSlowed((ms) => this.core.slowed(ms));
     env.onTouch(() => this.presence.touch());
     this.#saveReadPointers();
   }
@@ -71,6 +81,7 @@ export class Client {
     this.#hinted.clear();
     this.presence.forget();
     this.typing.forget();
+    this.sending.forget();
     for (const cancel of this.#later.values()) cancel();
     this.#later.clear();
   }

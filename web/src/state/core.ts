@@ -5,6 +5,9 @@ import type { Api, Environment } from '../transport';
 import type { State } from './model';
 import type { Store } from './store';
 
+/** Waiting for less is not worth a word. */
+const NOTICED_MS = 1_500;
+
 export class Core {
   readonly store: Store;
   readonly api: Api;
@@ -33,6 +36,13 @@ export class Core {
   report(error: unknown): void {
     const text = this.words(error);
     if (this.state.session === 'signed-in') this.notify(text, 'error');
+  }
+
+  /** A call waits because the server asked for it. */
+  slowed(ms: number): void {
+    if (this.state.session !== 'signed-in' || ms < NOTICED_MS) return;
+    const seconds = Math.ceil(ms / 1_000);
+    this.notify(`A little too fast for the server. Going on in ${seconds} seconds.`, 'info');
   }
 
   notify(text: string, tone: 'error' | 'info'): void {

@@ -38,6 +38,8 @@ const PONG_LIMIT_MS = 10_000;
 const RESUME_LIMIT_MS = 20_000;
 /** A connection that held this long starts the backoff anew. */
 const STEADY_MS = 10_000;
+/** The close code for those who ignore limits. */
+const LIMITED = 4008;
 
 export class Live {
   readonly #transport: Transport;
@@ -53,6 +55,9 @@ export class Live {
   /** Rooms of which a delta told only the newest events. */
   #behind: RoomId[] = [];
   #refusals = 0;
+  /** Attempts in a row that were refused although the server answers calls. */
+  #turnedAway = 0;
+  #why: Link['why'];
   /** Counts what could still answer late, so that an old answer is not taken for a new one. */
   #generation = 0;
   #timers: Record<string, () => void> = {};
@@ -78,6 +83,8 @@ export class Live {
     this.#positions = {};
     this.#attempt = 0;
     this.#refusals = 0;
+    this.#turnedAway = 0;
+    this.#why = undefined;
   }
 
   get isLive(): boolean {
@@ -170,6 +177,8 @@ export class Live {
   #onHello(hello: Hello): void {
     this.#cancel('hello');
     this.#refusals = 0;
+    this.#turnedAway = 0;
+    this.#why = undefined;
     this.#heartbeat(hello.heartbeatMs);
     this.#listener.onHello(hello);
     const known = Object.values(this.#positions);
@@ -232,6 +241,7 @@ export class Live {
     if (next.kind === 'renew' || next.kind === 'verify') {
       return this.#renewThenOpen(next.kind === 'verify');
     }
+    if (code === LIMITED) this.#why = 'limited';
     if (sawHello || next.delayMs !== null) this.#retry(next.delayMs);
     else this.#lookThenRetry();
   }
@@ -251,7 +261,12 @@ export class Live {
 
   /** A refused upgrade tells the page no reason; it may be the session, or no network. */
   #lookThenRetry(): void {
-    this.#check(this.#transport.api.me(), () => this.#retry(null));
+    this.#check(this.#transport.api.me(), () => {
+      this.#turnedAway += 1;
+      // Once may be a server that is just coming back.
+      if (this.#turnedAway > 1) this.#why = 'refused';
+      this.#retry(null);
+    });
   }
 
   #check(question: Promise<unknown>, then: () => void): void {
@@ -293,7 +308,8 @@ export class Live {
 
   #set(phase: LinkPhase, nextAt: number | null): void {
     this.#phase = phase;
-    this.#listener.onLink({ phase, attempt: this.#attempt, nextAt });
+    const why = this.#why === undefined ? {} : { why: this.#why };
+    this.#listener.onLink({ phase, attempt: this.#attempt, nextAt, ...why });
   }
 
   #timer(name: string, ms: number, task: () => void): void {

@@ -82,6 +82,8 @@ export interface Link {
   attempt: number;
   /** When the next attempt starts, in ms since the epoch, while waiting. */
   nextAt: number | null;
+  /** Why there is none, if it is known: sent too much, or refused although the server answers. */
+  why?: 'limited' | 'refused';
 }
 
 export interface Notice {
@@ -90,8 +92,18 @@ export interface Notice {
   tone: 'error' | 'info';
 }
 
+/** What someone had written when their session was ended for them. */
+export interface Kept {
+  userId: UserId;
+  drafts: Readonly<Record<RoomId, Draft>>;
+  outbox: readonly Outgoing[];
+}
+
 export interface State {
   session: 'unknown' | 'signed-out' | 'signed-in';
+  /** Why one is signed out, for the form; null if one wanted it. */
+  ended: string | null;
+  kept: Kept | null;
   me: Self | null;
   limits: Limits;
   link: Link;
@@ -105,6 +117,8 @@ export interface State {
   timelines: Readonly<Record<RoomId, Timeline>>;
   /** Messages on their way, oldest first. */
   outbox: readonly Outgoing[];
+  /** The server asked to send slower: until then messages wait, in ms since the epoch. */
+  pacedUntil: number | null;
   changes: Readonly<Record<MessageId, Change>>;
   /** Parents of replies that are outside the loaded history; null: gone or not readable. */
   quotes: Readonly<Record<MessageId, Message | null>>;
@@ -121,6 +135,8 @@ export interface State {
 
 export const INITIAL: State = {
   session: 'unknown',
+  ended: null,
+  kept: null,
   me: null,
   limits: DEFAULT_LIMITS,
   link: { phase: 'off', attempt: 0, nextAt: null },
@@ -131,6 +147,7 @@ export const INITIAL: State = {
   members: {},
   timelines: {},
   outbox: [],
+  pacedUntil: null,
   changes: {},
   quotes: {},
   drafts: {},

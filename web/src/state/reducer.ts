@@ -2,7 +2,7 @@
 
 import type { Message, Room, RoomId } from '../protocol/types';
 import type { Action, OfType } from './actions';
-import { EMPTY_TIMELINE, INITIAL, type State, type Timeline } from './model';
+import { EMPTY_TIMELINE, INITIAL, type Kept, type State, type Timeline } from './model';
 import { markRead, newest, patchTimeline, reduceEvent, reduceHint } from './reduce-events';
 import { reducePeople } from './reduce-people';
 import { cover, entryAt, inMainHistory, insert, merge } from './timeline';
@@ -14,9 +14,9 @@ export function reduce(state: State, action: Action): State {
     case 'hint':
       return reduceHint(state, action.hint);
     case 'session/signed-in':
-      return { ...INITIAL, session: 'signed-in', me: action.me, read: action.read };
+      return signedIn(state, action);
     case 'session/signed-out':
-      return { ...INITIAL, session: 'signed-out' };
+      return { ...INITIAL, session: 'signed-out', ended: action.ended, kept: kept(state, action) };
     case 'link/changed':
       return { ...state, link: action.link };
     case 'link/hello':
@@ -38,6 +38,18 @@ export function reduce(state: State, action: Action): State {
     default:
       return reduceRooms(state, action);
   }
+}
+
+function signedIn(state: State, { me, read }: OfType<'session/signed-in'>): State {
+  const next: State = { ...INITIAL, session: 'signed-in', me, read };
+  if (state.kept?.userId !== me.userId) return next;
+  return { ...next, drafts: state.kept.drafts, outbox: state.kept.outbox };
+}
+
+function kept(state: State, { ended }: OfType<'session/signed-out'>): Kept | null {
+  if (ended === null) return null;
+  if (state.me === null) return state.kept;
+  return { userId: state.me.userId, drafts: state.drafts, outbox: state.outbox };
 }
 
 function reduceRooms(state: State, action: Action): State {
@@ -95,6 +107,8 @@ function reduceOutgoing(state: State, action: Action): State {
       };
     case 'outbox/confirmed':
       return confirm(state, action);
+    case 'outbox/paced':
+      return { ...state, pacedUntil: action.until };
     case 'change/begun':
       return { ...state, changes: { ...state.changes, [action.messageId]: action.change } };
     case 'change/acknowledged':

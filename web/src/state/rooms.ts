@@ -2,7 +2,7 @@
 
 import { later } from '../protocol/position';
 import { Problem } from '../protocol/problem';
-import type { NewRoom, Page, Room, RoomId, UserId } from '../protocol/types';
+import type { MemberRole, NewRoom, Page, Room, RoomId, UserId } from '../protocol/types';
 import type { Core } from './core';
 import type { History } from './history';
 import type { People } from './people';
@@ -108,6 +108,11 @@ export class Rooms {
 
   async join(roomId: RoomId): Promise<void> {
     const { position } = await this.#core.api.join(roomId);
+    await this.enter(roomId, position);
+  }
+
+  /** Learns of a room one has just come into. */
+  async enter(roomId: RoomId, position?: string): Promise<void> {
     const room = await this.#core.api.room(roomId, position);
     this.#core.store.dispatch({ type: 'room/known', room, position });
     void this.loadMembers(roomId);
@@ -122,6 +127,14 @@ export class Rooms {
 
   async invite(roomId: RoomId, userId: UserId): Promise<void> {
     await this.#core.api.addMember(roomId, userId);
+  }
+
+  async changeRole(roomId: RoomId, userId: UserId, role: MemberRole): Promise<void> {
+    await this.#core.api.changeRole(roomId, userId, role);
+  }
+
+  async removeMember(roomId: RoomId, userId: UserId): Promise<void> {
+    await this.#core.api.removeMember(roomId, userId);
   }
 
   async loadMembers(roomId: RoomId): Promise<void> {

@@ -18,11 +18,19 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   'unavailable',
 ]);
 const REPEATS = 4;
+/** More than so many are not sent at once: that would only run into a limit. */
+const AT_ONCE = 8;
+const CHANGE_REPEATS = 3;
+const SLOWER =
+  'That was a little too fast for the server. What you wrote goes out by itself in a moment.';
 
 export class Sending {
   readonly #core: Core;
   readonly #live: Live;
   readonly #inFlight = new Set<string>();
+  /** Ends the pause that the server asked for. */
+  #cancelPause: (() => void) | null = null;
+  #draining = false;
 
   constructor(core: Core, live: Live) {
     this.#core = core;
@@ -52,7 +60,14 @@ export class Sending {
   /** Sends again, in order, what a broken connection left without an answer. */
   async flush(): Promise<void> {
     const waiting = this.#core.state.outbox.filter((o) => o.status === 'sending');
+    if (waiting.length > AT_ONCE) return this.#drain();
     await Promise.all(waiting.map((o) => this.#deliver(o.clientMessageId)));
+  }
+
+  /** Another person, or the same one anew: no old pause holds them up. */
+  forget(): void {
+    this.#cancelPause?.();
+    this.#cancelPause = null;
   }
 
   edit(roomId: RoomId, messageId: MessageId, content: string): Promise<void> {
@@ -68,6 +83,12 @@ export class Sending {
   }
 
   async #deliver(clientMessageId: string, attempt = 0): Promise<void> {
+    // It takes its turn.
+    if (this.#cancelPause !== null || (this.#draining && attempt === 0)) return;
+    await this.#attempt(clientMessageId, attempt);
+  }
+
+  async #attempt(clientMessageId: string, attempt: number): Promise<void> {
     const outgoing = this.#core.state.outbox.find((o) => o.clientMessageId === clientMessageId);
     if (!outgoing || this.#inFlight.has(clientMessageId) || !this.#live.isLive) return;
     this.#inFlight.add(clientMessageId);
@@ -77,6 +98,7 @@ export class Sending {
     } catch (error) {
       // It stays on its way; `flush` goes on with it when the connection is back.
       if (isDisconnect(error)) return;
+      if (isTooFast(error)) return this.#pause(error.retryAfterMs ?? 1_000);
       if (mayRepeat(error) && attempt < REPEATS)
         return this.#repeat(clientMessageId, attempt, error);
       const words = this.#core.words(error);
@@ -84,6 +106,38 @@ export class Sending {
     } finally {
       this.#inFlight.delete(clientMessageId);
     }
+  }
+
+  /** Nothing is sent for a while, then one after the other. */
+  #pause(ms: number): void {
+    const { env, store } = this.#core;
+    if (store.get().pacedUntil === null) this.#core.notify(SLOWER, 'info');
+    const now = env.now();
+    const until = Math.max(store.get().pacedUntil ?? 0, now + ms + Math.round(env.random() * 250));
+    store.dispatch({ type: 'outbox/paced', until });
+    this.#cancelPause?.();
+    this.#cancelPause = env.after(until - now, () => {
+      this.#cancelPause = null;
+      void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    const tried = new Set<string>();
+    const next = () =>
+      this.#core.state.outbox.find(
+        ({ clientMessageId: id, status }) =>
+          status === 'sending' && !tried.has(id) && !this.#inFlight.has(id),
+      );
+    for (let o = next(); o && this.#cancelPause === null && this.#live.isLive; o = next()) {
+      tried.add(o.clientMessageId);
+      await this.#attempt(o.clientMessageId, 0);
+    }
+    this.#draining = false;
+    const over = this.#cancelPause === null && this.#core.state.pacedUntil !== null;
+    if (over) this.#core.store.dispatch({ type: 'outbox/paced', until: null });
   }
 
   /** Under the same id a message may be sent again whatever became of the first attempt. */
@@ -102,6 +156,20 @@ export class Sending {
     return receiptOf(await this.#live.request(frame));
   }
 
+  /** A change that was too fast is made again when the server says. */
+  async #patiently<T>(make: () => Promise<T>): Promise<T> {
+    for (let repeats = 0; ; repeats += 1) {
+      try {
+        return await make();
+      } catch (error) {
+        if (!isTooFast(error) || repeats >= CHANGE_REPEATS) throw error;
+        const wait = error.retryAfterMs ?? 1_000;
+        this.#core.slowed(wait);
+        await this.#core.sleep(wait);
+      }
+    }
+  }
+
   async #change(
     change: { kind: 'edit' | 'delete'; roomId: RoomId; content: string },
     messageId: MessageId,
@@ -111,9 +179,11 @@ export class Sending {
     const { store } = this.#core;
     store.dispatch({ type: 'change/begun', messageId, change });
     try {
-      const bytes = new TextEncoder().encode(JSON.stringify(frame)).length + 64;
-      const byFrame = this.#live.isLive && bytes <= this.#core.state.limits.maxFrameBytes;
-      const answer = await (byFrame ? this.#live.request(frame) : rest());
+      const answer = await this.#patiently(() => {
+        const bytes = new TextEncoder().encode(JSON.stringify(frame)).length + 64;
+        const byFrame = this.#live.isLive && bytes <= this.#core.state.limits.maxFrameBytes;
+        return byFrame ? this.#live.request(frame) : rest();
+      });
       const seq = typeof answer?.seq === 'number' ? answer.seq : undefined;
       store.dispatch({ type: 'change/acknowledged', messageId, seq });
     } catch (error) {
@@ -122,6 +192,10 @@ export class Sending {
       this.#core.report(passing ? new Problem({ code: 'offline' }) : error);
     }
   }
+}
+
+function isTooFast(error: unknown): error is Problem {
+  return error instanceof Problem && error.code === 'rate_limited';
 }
 
 function newMessage(outgoing: Outgoing): NewMessage {

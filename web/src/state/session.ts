@@ -13,6 +13,10 @@ export interface SessionListener {
 
 /** When the life of the access cookie is not known, look again after this time. */
 const LOOK_AGAIN_MS = 300_000;
+const ENTERING_LOOKS = 4;
+/** It may have been this person on another device, an administrator, or time. */
+export const ENDED =
+  'You were signed out: this session has ended, perhaps from another device. Please sign in again.';
 
 export class Session {
   readonly #core: Core;
@@ -24,7 +28,7 @@ export class Session {
   constructor(core: Core, listener: SessionListener) {
     this.#core = core;
     this.#listener = listener;
-    core.onUnauthorized = () => this.end();
+    core.onUnauthorized = () => this.end(ENDED);
   }
 
   /** Takes up the session of an earlier visit, if there is one; keeps trying while offline. */
@@ -35,7 +39,7 @@ export class Session {
         return this.#begin(await this.#core.api.me());
       } catch (error) {
         if (error instanceof Problem && (error.status === 401 || error.status === 403)) {
-          return this.end();
+          return this.end(ENDED);
         }
         this.#core.store.dispatch({
           type: 'link/changed',
@@ -50,8 +54,26 @@ export class Session {
     this.#begin(await this.#core.api.login(input));
   }
 
-  async register(input: Registration): Promise<void> {
-    this.#begin(await this.#core.api.register(input));
+  /** Tells `entered` of the room that an invitation led to, before anything of it is shown. */
+  async register(input: Registration, entered?: (roomId: RoomId) => void): Promise<void> {
+    const { user, roomId } = await this.#core.api.register(input);
+    if (roomId !== undefined) {
+      await this.#waitFor(roomId);
+      entered?.(roomId);
+    }
+    this.#begin(user);
+  }
+
+  /** Reads may be behind for a moment; what cannot be read is told when the room is opened. */
+  async #waitFor(roomId: RoomId): Promise<void> {
+    for (let attempt = 0; attempt < ENTERING_LOOKS; attempt += 1) {
+      try {
+        await this.#core.api.room(roomId);
+        return;
+      } catch {
+        await this.#core.sleep(backoffMs(attempt, this.#core.env.random()));
+      }
+    }
   }
 
   /** Ends the session on the server; on this side it ends in any case. */
@@ -65,12 +87,13 @@ export class Session {
     this.end();
   }
 
-  /** Ends the session on this side. */
-  end(): void {
-    if (this.#core.state.session === 'signed-out') return;
+  /** Ends the session on this side. With `ended`, words for the form, it was not wanted here. */
+  end(ended: string | null = null): void {
+    const over = this.#core.state.session === 'signed-out';
+    if (over && ended === null) return;
     this.#cancelRenewal();
-    this.#listener.onSignedOut();
-    this.#core.store.dispatch({ type: 'session/signed-out' });
+    if (!over) this.#listener.onSignedOut();
+    this.#core.store.dispatch({ type: 'session/signed-out', ended });
   }
 
   /** Keeps what was read, for the next visit of this person in this browser. */

@@ -8,19 +8,22 @@ import type {
   NewMessage,
   Page,
   Room,
+  RoomId,
   Self,
   SendReceipt,
   User,
 } from '../protocol/types';
-import { type Call, type HttpParts, perform } from './http';
+import { type Call, type Caller, type HttpParts, perform, seg } from './http';
 import type { Api } from './index';
 import { isUnauthorized, SessionKeeper, type SessionParts } from './session';
+import { trustCalls } from './trust';
 
 export interface ApiParts extends HttpParts, Omit<SessionParts, 'refresh'> {}
 
 interface SignIn {
   user: Self;
   expiresIn: number;
+  roomId?: RoomId;
 }
 
 const FALLBACK_LIFETIME_S = 900;
@@ -45,10 +48,9 @@ export function createApi(parts: ApiParts): Api {
     ...accountCalls(parts, call, keeper),
     ...roomCalls(call),
     ...messageCalls(call),
+    ...trustCalls(call),
   };
 }
-
-type Caller = <T>(request: Call) => Promise<T>;
 
 async function refresh(parts: HttpParts): Promise<number> {
   const body = { cookie: true };
@@ -58,16 +60,16 @@ async function refresh(parts: HttpParts): Promise<number> {
 
 function accountCalls(parts: ApiParts, call: Caller, keeper: SessionKeeper) {
   // Signing in must not be repeated after a refresh: a 401 here means a wrong password.
-  const signIn = async (path: string, input: object): Promise<Self> => {
+  const signIn = async (path: string, input: object): Promise<SignIn> => {
     const body = { ...input, cookie: true };
     const answer = await perform<SignIn>(parts, { method: 'POST', path, body });
     if (!answer?.user) throw new Problem({ code: 'unreadable' });
     keeper.note(answer.expiresIn ?? FALLBACK_LIFETIME_S);
-    return answer.user;
+    return answer;
   };
   return {
     register: (input) => signIn('auth/register', input),
-    login: (input) => signIn('auth/login', input),
+    login: async (input) => (await signIn('auth/login', input)).user,
     logout: () => call<void>({ method: 'POST', path: 'auth/logout', body: { cookie: true } }),
     me: () => call<Self>({ method: 'GET', path: 'users/me' }),
     user: (id) => call<User>({ method: 'GET', path: `users/${seg(id)}` }),
@@ -92,6 +94,14 @@ function roomCalls(call: Caller) {
       const path = `rooms/${seg(id)}/members`;
       return call<CommandReceipt>({ method: 'POST', path, body: { userId } });
     },
+    changeRole: (id, userId, role) => {
+      const path = `rooms/${seg(id)}/members/${seg(userId)}`;
+      return call<CommandReceipt>({ method: 'PATCH', path, body: { role } });
+    },
+    removeMember: (id, userId) => {
+      const path = `rooms/${seg(id)}/members/${seg(userId)}`;
+      return call<CommandReceipt>({ method: 'DELETE', path });
+    },
   } satisfies Partial<Api>;
 }
 
@@ -114,8 +124,4 @@ function messageCalls(call: Caller) {
       return call<CommandReceipt>({ method: 'DELETE', path });
     },
   } satisfies Partial<Api>;
-}
-
-function seg(id: string): string {
-  return encodeURIComponent(id);
 }

@@ -4,7 +4,9 @@ import { createApi } from './api';
 import type { Environment, Socket, SocketEvents, Transport } from './index';
 
 export function browserTransport(env: Environment): Transport {
+  let slowed: (ms: number) => void = () => {};
   const api = createApi({
+    slowed: (ms) => slowed(ms),
     fetch: (input, init) => window.fetch(input, init),
     csrf: () => cookie('klatch_csrf'),
     sleep: (ms) => new Promise((done) => env.after(ms, () => done())),
@@ -13,7 +15,10 @@ export function browserTransport(env: Environment): Transport {
     remember: env.remember,
     keep: env.keep,
   });
-  return { api, connect };
+  const onSlowed = (listener: (ms: number) => void) => {
+    slowed = listener;
+  };
+  return { api, connect, onSlowed };
 }
 
 export function browserEnvironment(): Environment {

@@ -10,18 +10,26 @@ export interface Call {
   position?: string | undefined;
 }
 
+export type Caller = <T>(request: Call) => Promise<T>;
+
 const TIME_LIMIT_MS = 15_000;
 const BEHIND_RETRIES = 3;
+/** A refusal because of a limit did nothing, so any call may wait for its turn; not for ever. */
+const SLOWED_MS_MAX = 15_000;
+const SLOWED_RETRIES = 3;
 
 export interface HttpParts {
   fetch: typeof fetch;
   csrf: () => string | null;
   sleep: (ms: number) => Promise<void>;
+  /** Told that a call waits so long because the server asked for it. */
+  slowed?: (ms: number) => void;
 }
 
 /** Performs `call` under `/api/v1`; rejects with a `Problem`, never with anything else. */
 export async function perform<T>(parts: HttpParts, call: Call): Promise<T> {
   let position = call.position;
+  let slowed = 0;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await once<T>(parts, { ...call, position });
@@ -32,11 +40,20 @@ export async function perform<T>(parts: HttpParts, call: Call): Promise<T> {
         position = undefined;
       } else if (error.code === 'read_model_behind' && attempt < BEHIND_RETRIES) {
         await parts.sleep(error.retryAfterMs ?? 1_000);
+      } else if (mayWait(error) && slowed < SLOWED_RETRIES) {
+        slowed += 1;
+        const ms = error.retryAfterMs ?? 1_000;
+        parts.slowed?.(ms);
+        await parts.sleep(ms);
       } else {
         throw error;
       }
     }
   }
+}
+
+function mayWait({ code, retryAfterMs }: Problem): boolean {
+  return code === 'rate_limited' && (retryAfterMs ?? 0) <= SLOWED_MS_MAX;
 }
 
 async function once<T>(parts: HttpParts, call: Call): Promise<T> {
@@ -104,4 +121,9 @@ function codeFor(status: number): string {
   // A gateway without a server behind it.
   if (status === 502 || status === 503 || status === 504) return 'offline';
   return status >= 500 ? 'internal' : 'unknown';
+}
+
+/** An id as a part of a path. */
+export function seg(id: string): string {
+  return encodeURIComponent(id);
 }

@@ -4,8 +4,18 @@
  */
 
 import type {
+  Account,
+  AccountPatch,
+  AuditEntry,
+  Invitation,
+  InvitationPreview,
+  NewInvitation,
+  SessionInfo,
+} from '../protocol/trust';
+import type {
   CommandReceipt,
   Member,
+  MemberRole,
   Message,
   MessageId,
   NewMessage,
@@ -26,6 +36,14 @@ export interface Registration {
   displayName?: string;
   /** From the one-time link that makes the first administrator. */
   setupToken?: string;
+  /** From a link that somebody gave them. */
+  invitation?: string;
+}
+
+/** A new account, and the room that its invitation led to. */
+export interface Registered {
+  user: Self;
+  roomId?: RoomId;
 }
 
 export interface Credentials {
@@ -48,11 +66,37 @@ export interface RoomsQuery {
   position?: string | undefined;
 }
 
-/** Every call rejects with a `Problem`. A 401 is answered by one refresh and one repetition. */
-export interface Api {
+/** One's own account, and others' for those who run the server. */
+export interface TrustApi {
+  sessions(): Promise<Page<SessionInfo>>;
+  endSession(sessionId: string): Promise<void>;
+  /** Ends all sessions, this one too. */
+  endSessions(): Promise<void>;
+  changePassword(currentPassword: string, newPassword: string): Promise<void>;
+  requestReset(login: string): Promise<void>;
+  resetPassword(token: string, newPassword: string): Promise<void>;
+
+  invitations(roomId: RoomId | undefined, cursor?: string): Promise<Page<Invitation>>;
+  invite(invitation: NewInvitation): Promise<Invitation>;
+  revokeInvitation(invitationId: string): Promise<void>;
+  lookAtInvitation(token: string): Promise<InvitationPreview>;
+  acceptInvitation(token: string): Promise<CommandReceipt & { roomId: RoomId }>;
+
+  accounts(query: string, cursor?: string): Promise<Page<Account>>;
+  changeAccount(userId: UserId, patch: AccountPatch): Promise<Account>;
+  /** A token that sets their password, for 30 minutes. */
+  resetLink(userId: UserId): Promise<{ token: string }>;
+  audit(cursor?: string): Promise<Page<AuditEntry>>;
+}
+
+/**
+ * Every call rejects with a `Problem`. A 401 is answered by one refresh and one repetition, a short
+ * 429 by waiting as long as the server says.
+ */
+export interface Api extends TrustApi {
   /** Whether this browser seems to hold a session (the readable cookie is there). */
   hasSession(): boolean;
-  register(input: Registration): Promise<Self>;
+  register(input: Registration): Promise<Registered>;
   login(input: Credentials): Promise<Self>;
   logout(): Promise<void>;
   me(): Promise<Self>;
@@ -70,6 +114,8 @@ export interface Api {
   leave(roomId: RoomId): Promise<CommandReceipt>;
   members(roomId: RoomId, cursor?: string): Promise<Page<Member>>;
   addMember(roomId: RoomId, userId: UserId): Promise<CommandReceipt>;
+  changeRole(roomId: RoomId, userId: UserId, role: MemberRole): Promise<CommandReceipt>;
+  removeMember(roomId: RoomId, userId: UserId): Promise<CommandReceipt>;
 
   /** Items come newest first, whatever the direction. */
   history(roomId: RoomId, query: HistoryQuery): Promise<Page<Message>>;
@@ -96,6 +142,8 @@ export interface Socket {
 
 export interface Transport {
   api: Api;
+  /** Sets who is told that a call waits because the server asked for it, and how long. */
+  onSlowed(listener: (ms: number) => void): void;
   connect(events: SocketEvents): Socket;
 }
 

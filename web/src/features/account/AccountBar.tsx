@@ -8,8 +8,15 @@ import './account.css';
 
 const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const;
 
+interface Props {
+  onSignOut: () => void;
+  /** Where the account's own page is, and whether it is shown. */
+  href: string;
+  here: boolean;
+}
+
 /** Who is signed in, the look of the page, and the way out. */
-export function AccountBar({ onSignOut }: { onSignOut: () => void }) {
+export function AccountBar({ onSignOut, href, here }: Props) {
   const client = useClient();
   const me = useSelect((s) => s.me);
   const { env } = client.core;
@@ -22,11 +29,19 @@ export function AccountBar({ onSignOut }: { onSignOut: () => void }) {
   const following = nextTheme(theme);
   return (
     <section className="account" aria-label="Your account">
-      <Avatar id={me.userId} name={nameOf(me)} />
-      <span className="account-name">
-        {nameOf(me)}
-        <small>@{me.username}</small>
-      </span>
+      <a
+        className="account-link"
+        href={href}
+        title="Your account"
+        aria-label={`Your account: ${nameOf(me)}, @${me.username}`}
+        aria-current={here ? 'page' : undefined}
+      >
+        <Avatar id={me.userId} name={nameOf(me)} />
+        <span className="account-name">
+          {nameOf(me)}
+          <small>@{me.username}</small>
+        </span>
+      </a>
       <IconButton
         icon={THEME_ICON[theme]}
         label={`Colours: ${theme}. Change to ${following}`}

@@ -6,6 +6,11 @@ import './connection.css';
 /** Short breaks (a renewed session) are not worth a word. */
 const PATIENCE_MS = 1_200;
 
+/** The server answers calls, but lets no connection in: the browser is not told why. */
+const REFUSED =
+  'No live connection: Klatch may be open in too many windows or on too many devices. ' +
+  'Close one of them. ';
+
 /** Says in words when the page is not live; nothing while it is. */
 export function ConnectionPill() {
   const link = useSelect((s) => s.link);
@@ -36,8 +41,11 @@ function title(link: Link): string {
     case 'catching-up':
       return 'Catching up…';
     case 'waiting':
+      if (link.why === 'limited') return 'Too much at once: taking a short break. ';
+      if (link.why === 'refused') return REFUSED;
       return navigator.onLine ? 'Connection lost. ' : 'You are offline. ';
     default:
+      if (link.why === 'refused') return REFUSED;
       return link.attempt === 0 ? 'Connecting…' : 'Reconnecting…';
   }
 }

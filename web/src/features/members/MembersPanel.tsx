@@ -1,22 +1,32 @@
-import { useCallback, useMemo, useState } from 'react';
-import type { Member, Room, User } from '../../protocol/types';
+import { useMemo, useState } from 'react';
+import { mayInviteByLink, mayRemove, rolesFor } from '../../protocol/permission';
+import type { Member, Room } from '../../protocol/types';
 import { useClient, usePresence, useSelect } from '../../state/react';
 import { nameOf } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
 import { Button, IconButton } from '../../ui/Button';
-import { Dialog } from '../../ui/Dialog';
-import { FormError } from '../../ui/Field';
-import { UserPicker } from '../../ui/UserPicker';
+import { AddDialog } from './AddDialog';
+import { MemberDialog } from './MemberDialog';
 import './members.css';
 
 const RANK = { owner: 0, admin: 1, member: 2 } as const;
 
-/** Who is in the room. */
-export function MembersPanel({ room, onClose }: { room: Room; onClose: () => void }) {
+interface Props {
+  room: Room;
+  onClose: () => void;
+  /** Shows the links that lead into the room. */
+  onInvite: () => void;
+}
+
+/** Who is in the room, and what one may do about it. */
+export function MembersPanel({ room, onClose, onInvite }: Props) {
   const client = useClient();
   const list = useSelect((s) => s.members[room.roomId]);
   const me = useSelect((s) => s.me?.userId);
+  const links = useSelect((s) => mayInviteByLink(room, s.me?.role));
   const [adding, setAdding] = useState(false);
+  const [managed, setManaged] = useState<Member>();
+  const [said, setSaid] = useState('');
   const sorted = useMemo(() => sort(list?.items ?? []), [list?.items]);
   return (
     <aside className="members" aria-label="Members">
@@ -25,25 +35,49 @@ export function MembersPanel({ room, onClose }: { room: Room; onClose: () => voi
         {room.joined && room.type !== 'direct' && !room.archived && (
           <IconButton icon="userPlus" label="Add people" onClick={() => setAdding(true)} />
         )}
+        {links && <IconButton icon="link" label="Invite by a link" onClick={onInvite} />}
         <IconButton icon="close" label="Close the list of members" onClick={onClose} />
       </header>
       <ul className="members-list">
         {sorted.map((member) => (
-          <MemberItem key={member.userId} member={member} you={member.userId === me} />
+          <MemberItem
+            key={member.userId}
+            member={member}
+            you={member.userId === me}
+            {...(mayManage(room, member, me) ? { onManage: () => setManaged(member) } : {})}
+          />
         ))}
       </ul>
+      <p className="visually-hidden" role="status">
+        {said}
+      </p>
       {list?.status === 'failed' && <p className="members-note">The list could not be loaded.</p>}
       {(list?.status === 'failed' || list?.nextCursor) && (
         <Button look="plain" onClick={() => void client.rooms.loadMembers(room.roomId)}>
           {list.status === 'failed' ? 'Try again' : 'Show more'}
         </Button>
       )}
+      {managed && (
+        <MemberDialog
+          room={room}
+          member={managed}
+          you={managed.userId === me}
+          onDone={setSaid}
+          onClose={() => setManaged(undefined)}
+        />
+      )}
       {adding && <AddDialog room={room} members={sorted} onClose={() => setAdding(false)} />}
     </aside>
   );
 }
 
-function MemberItem({ member, you }: { member: Member; you: boolean }) {
+interface ItemProps {
+  member: Member;
+  you: boolean;
+  onManage?: () => void;
+}
+
+function MemberItem({ member, you, onManage }: ItemProps) {
   const presence = usePresence(member.userId);
   const words = [presence?.emoji, presence?.text].filter(Boolean).join(' ');
   return (
@@ -55,62 +89,27 @@ function MemberItem({ member, you }: { member: Member; you: boolean }) {
         <small>{words === '' ? `@${member.username}` : words}</small>
       </span>
       {member.role !== 'member' && <span className="member-role">{member.role}</span>}
+      {onManage && (
+        <IconButton
+          icon="more"
+          label={`Role of ${nameOf(member)}, and removing them`}
+          aria-haspopup="dialog"
+          onClick={onManage}
+        />
+      )}
     </li>
   );
+}
+
+/** Whether there is anything that one may do about a member. */
+function mayManage(room: Room, member: Member, me: string | undefined): boolean {
+  if (!room.joined || room.archived || room.type === 'direct') return false;
+  if (rolesFor(room.role).length > 0) return true;
+  return member.userId !== me && mayRemove(room.role, member.role);
 }
 
 function sort(members: readonly Member[]): Member[] {
   return [...members].sort(
     (a, b) => RANK[a.role] - RANK[b.role] || nameOf(a).localeCompare(nameOf(b)),
-  );
-}
-
-interface AddProps {
-  room: Room;
-  members: readonly Member[];
-  onClose: () => void;
-}
-
-function AddDialog({ room, members, onClose }: AddProps) {
-  const client = useClient();
-  const [people, setPeople] = useState<User[]>([]);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
-  const there = useMemo(() => new Set(members.map((m) => m.userId)), [members]);
-  const search = useCallback((query: string) => client.people.search(query), [client]);
-  const add = async () => {
-    setBusy(true);
-    setError(undefined);
-    const left = [...people];
-    try {
-      for (const user of people) {
-        await client.rooms.invite(room.roomId, user.userId);
-        left.shift();
-      }
-      onClose();
-    } catch (problem) {
-      // Those who were added before the failure need not be asked again.
-      setPeople(left);
-      setError(client.core.words(problem));
-      setBusy(false);
-    }
-  };
-  return (
-    <Dialog title="Add people" onClose={onClose}>
-      <UserPicker
-        label="Who?"
-        search={search}
-        chosen={people}
-        onChange={setPeople}
-        without={there}
-      />
-      <FormError text={error} />
-      <div className="dialog-actions">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button look="solid" busy={busy} disabled={people.length === 0} onClick={() => void add()}>
-          Add
-        </Button>
-      </div>
-    </Dialog>
   );
 }

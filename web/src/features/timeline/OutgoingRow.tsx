@@ -19,6 +19,7 @@ export const OutgoingRow = memo(function OutgoingRow(props: {
   const { outgoing, continued, onJump } = props;
   const me = useSelect((s) => s.me);
   const waiting = useSelect((s) => s.link.phase !== 'live');
+  const paced = useSelect((s) => s.pacedUntil !== null);
   const failed = outgoing.status === 'failed';
   if (!me) return null;
   return (
@@ -40,9 +41,12 @@ export const OutgoingRow = memo(function OutgoingRow(props: {
           <Markdown source={outgoing.content} />
         </div>
         {failed && <Failed outgoing={outgoing} />}
-        {!failed && waiting && (
+        {!failed && (waiting || paced) && (
           <p className="message-waiting">
-            <Icon name="clock" /> Will be sent when the connection is back
+            <Icon name="clock" />{' '}
+            {waiting
+              ? 'Will be sent when the connection is back'
+              : 'A little too fast: goes out by itself in a moment'}
           </p>
         )}
       </div>

@@ -5,7 +5,7 @@
 
 import { Problem } from '../../protocol/problem';
 import type { Message, Room, Self } from '../../protocol/types';
-import type { Api, Environment, Socket, SocketEvents, Transport } from '../../transport';
+import type { Api, Environment, Socket, SocketEvents, Transport, TrustApi } from '../../transport';
 import type { Client } from '../client';
 
 export class ScriptedClock implements Environment {
@@ -180,12 +180,19 @@ export class ScriptedTransport implements Transport {
   messages = new Map<string, Message[]>();
   signedIn = true;
   me = ME;
+  /** The room that registering leads into. */
+  entered: { roomId?: string } = {};
+  slowed: (ms: number) => void = () => {};
   /** Thrown by the next calls whose name begins so. */
   readonly failures = new Map<string, Problem>();
   readonly api: Api;
 
   constructor() {
     this.api = scriptedApi(this);
+  }
+
+  onSlowed(listener: (ms: number) => void): void {
+    this.slowed = listener;
   }
 
   connect(events: SocketEvents): Socket {
@@ -225,7 +232,7 @@ function scriptedApi(script: ScriptedTransport): Api {
   return {
     hasSession: () => script.signedIn,
     expiresAt: () => null,
-    register: () => answer('register', () => script.me),
+    register: () => answer('register', () => ({ user: script.me, ...script.entered })),
     login: () => answer('login', () => script.me),
     logout: () => answer('logout', () => undefined),
     me: () => answer('me', () => script.me),
@@ -238,6 +245,9 @@ function scriptedApi(script: ScriptedTransport): Api {
     leave: (id) => answer(`leave ${id}`, () => ({})),
     members: (id) => answer(`members ${id}`, () => ({ items: [], nextCursor: null })),
     addMember: (id) => answer(`addMember ${id}`, () => ({})),
+    changeRole: (id, user, role) => answer(`changeRole ${id} ${user} ${role}`, () => ({})),
+    removeMember: (id, user) => answer(`removeMember ${id} ${user}`, () => ({})),
+    ...trust(answer),
     history: (id, q) =>
       answer(`history ${id} ${q.before ?? '-'} ${q.after ?? '-'}`, () => {
         const all = [...(script.messages.get(id) ?? [])].sort((a, b) => a.seq - b.seq);
@@ -271,6 +281,49 @@ function scriptedApi(script: ScriptedTransport): Api {
     user: (userId) =>
       answer(`user ${userId}`, () => ({ userId, username: userId, displayName: userId })),
     searchUsers: () => answer('searchUsers', () => ({ items: [], nextCursor: null })),
+  };
+}
+
+type Answer = <T>(name: string, make: () => T) => Promise<T>;
+
+function trust(answer: Answer): TrustApi {
+  const at = '2026-03-01T10:00:00Z';
+  const none = () => ({ items: [], nextCursor: null });
+  const account = { username: 'x', displayName: 'X', bot: false, hasPassword: true, createdAt: at };
+  return {
+    sessions: () => answer('sessions', none),
+    endSession: (id) => answer(`endSession ${id}`, () => undefined),
+    endSessions: () => answer('endSessions', () => undefined),
+    changePassword: () => answer('changePassword', () => undefined),
+    requestReset: (login) => answer(`requestReset ${login}`, () => undefined),
+    resetPassword: () => answer('resetPassword', () => undefined),
+    invitations: () => answer('invitations', none),
+    invite: () =>
+      answer('invite', () => ({
+        invitationId: 'i',
+        role: 'member' as const,
+        maxUses: 1,
+        uses: 0,
+        expiresAt: at,
+        revoked: false,
+        createdBy: ME.userId,
+        createdAt: at,
+        token: 't',
+      })),
+    revokeInvitation: (id) => answer(`revokeInvitation ${id}`, () => undefined),
+    lookAtInvitation: () =>
+      answer('look', () => ({ roomId: 'r', role: 'member' as const, expiresAt: at })),
+    acceptInvitation: () => answer('accept', () => ({ roomId: 'r', position: 'm0-a.120' })),
+    accounts: () => answer('accounts', none),
+    changeAccount: (userId, patch) =>
+      answer('changeAccount', () => ({
+        ...account,
+        userId,
+        role: patch.role ?? ('member' as const),
+        banned: patch.banned ?? false,
+      })),
+    resetLink: () => answer('resetLink', () => ({ token: 't' })),
+    audit: () => answer('audit', none),
   };
 }
 

@@ -1,0 +1,62 @@
+/** Calls about accounts, invitations and running the server. */
+
+import type {
+  Account,
+  AuditEntry,
+  Invitation,
+  InvitationPreview,
+  SessionInfo,
+} from '../protocol/trust';
+import type { CommandReceipt, Page, RoomId } from '../protocol/types';
+import { type Caller, seg } from './http';
+import type { TrustApi } from './index';
+
+export function trustCalls(call: Caller): TrustApi {
+  return { ...accountCalls(call), ...invitationCalls(call), ...adminCalls(call) };
+}
+
+function accountCalls(call: Caller) {
+  return {
+    sessions: () => call<Page<SessionInfo>>({ method: 'GET', path: 'auth/sessions' }),
+    endSession: (id) => call<void>({ method: 'DELETE', path: `auth/sessions/${seg(id)}` }),
+    endSessions: () => call<void>({ method: 'DELETE', path: 'auth/sessions' }),
+    changePassword: (currentPassword, newPassword) => {
+      const body = { currentPassword, newPassword };
+      return call<void>({ method: 'POST', path: 'users/me/password', body });
+    },
+    requestReset: (login) =>
+      call<void>({ method: 'POST', path: 'auth/reset/request', body: { login } }),
+    resetPassword: (token, newPassword) =>
+      call<void>({ method: 'POST', path: 'auth/reset', body: { token, newPassword } }),
+  } satisfies Partial<TrustApi>;
+}
+
+function invitationCalls(call: Caller) {
+  return {
+    invitations: (roomId, cursor) =>
+      call<Page<Invitation>>({ method: 'GET', path: 'invitations', query: { roomId, cursor } }),
+    invite: (body) => call<Invitation>({ method: 'POST', path: 'invitations', body }),
+    revokeInvitation: (id) => call<void>({ method: 'DELETE', path: `invitations/${seg(id)}` }),
+    lookAtInvitation: (token) =>
+      call<InvitationPreview>({ method: 'POST', path: 'invitations/look', body: { token } }),
+    acceptInvitation: (token) => {
+      const path = 'invitations/accept';
+      return call<CommandReceipt & { roomId: RoomId }>({ method: 'POST', path, body: { token } });
+    },
+  } satisfies Partial<TrustApi>;
+}
+
+function adminCalls(call: Caller) {
+  return {
+    accounts: (q, cursor) => {
+      const query = { q: q === '' ? undefined : q, cursor };
+      return call<Page<Account>>({ method: 'GET', path: 'admin/users', query });
+    },
+    changeAccount: (id, body) =>
+      call<Account>({ method: 'PATCH', path: `admin/users/${seg(id)}`, body }),
+    resetLink: (id) =>
+      call<{ token: string }>({ method: 'POST', path: `admin/users/${seg(id)}/reset`, body: {} }),
+    audit: (cursor) =>
+      call<Page<AuditEntry>>({ method: 'GET', path: 'admin/audit', query: { cursor } }),
+  } satisfies Partial<TrustApi>;
+}
