@@ -125,7 +125,7 @@ describe('a forgotten password', () => {
     await root.getByLabel('Password').fill(FIRST);
     await root.getByRole('button', { name: 'Create administrator' }).click();
     await root.getByRole('link', { name: 'Run this server' }).click();
-    await root.getByRole('button', { name: 'New password for Ann' }).click();
+    await root.getByRole('button', { name: 'Password of Ann' }).click();
     const dialog = root.getByRole('dialog');
     await dialog.getByRole('button', { name: 'Make a link' }).click();
     const link = await dialog.getByLabel('The link').inputValue();

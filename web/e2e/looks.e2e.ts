@@ -1,25 +1,13 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createChannel, launch, message, openPage, SCREENSHOTS, say, signUp } from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createChannel, message, SCREENSHOTS, say, signUp } from './browser';
+import { stage } from './stage';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-let server: Server;
-let browser: Browser;
-
-beforeAll(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  server = await Server.start();
-  browser = await launch();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
-});
+const on = stage();
 
 /** What an accessibility checker finds wrong on the page as it stands. */
 async function violations(page: Page): Promise<string[]> {
@@ -41,6 +29,38 @@ const phone = {
   isMobile: true,
 };
 
+/** Keeps a picture, and wants an accessible page. */
+async function take(page: Page, name: string): Promise<void> {
+  await page.waitForTimeout(350);
+  await page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
+  expect(await violations(page)).toEqual([]);
+}
+
+/** Nothing may be wider than the window. */
+async function fits(page: Page): Promise<void> {
+  const [wide, window] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    innerWidth,
+  ]);
+  expect(wide).toBeLessThanOrEqual(window ?? 0);
+}
+
+/** On a narrow page whatever is touched is at least 44 pixels high. */
+async function touchable(page: Page): Promise<void> {
+  const small = await page.evaluate(() => {
+    if (innerWidth > 700) return [];
+    return [
+      ...document.querySelectorAll<HTMLElement>('button, .room-item, input, textarea, select'),
+    ]
+      .filter((e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+      .filter((e) => !e.closest('[inert], .visually-hidden'))
+      .filter((e) => !e.matches('.skip, .visually-hidden, [type=radio], [type=checkbox]'))
+      .map((e) => ({ html: e.outerHTML.slice(0, 80), height: e.getBoundingClientRect().height }))
+      .filter(({ height }) => height > 0 && height < 43.5);
+  });
+  expect(small).toEqual([]);
+}
+
 const LOOKS = [
   { name: 'light', options: { ...desk, colorScheme: 'light' as const } },
   { name: 'dark', options: { ...desk, colorScheme: 'dark' as const } },
@@ -54,30 +74,17 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
   let page: Page;
 
   beforeAll(async () => {
-    page = await openPage(browser, options);
+    page = await on.open(options);
   });
 
-  async function look(part: string): Promise<void> {
-    await page.waitForTimeout(350);
-    await page.screenshot({ path: `${SCREENSHOTS}${name}-${part}.png` });
-    expect(await violations(page)).toEqual([]);
-  }
-
-  /** Nothing may be wider than the window. */
-  async function fits(): Promise<void> {
-    const [wide, window] = await page.evaluate(() => [
-      document.documentElement.scrollWidth,
-      innerWidth,
-    ]);
-    expect(wide).toBeLessThanOrEqual(window ?? 0);
-  }
+  const look = (part: string) => take(page, `${name}-${part}`);
 
   it('the forms', async () => {
-    await page.goto(server.url);
+    await page.goto(on.server.url);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await look('sign-in');
-    await fits();
-    await signUp(page, server.url, person);
+    await fits(page);
+    await signUp(page, on.server.url, person);
     await look('home');
   });
 
@@ -92,7 +99,7 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await say(page, `room-${name}`, '> have a look\nI did, _thank you_');
     await message(page, 'thank you').waitFor();
     await look('room');
-    await fits();
+    await fits(page);
   });
 
   it('the members, browsing, and the drawer', async () => {
@@ -107,17 +114,74 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await page.getByRole('link', { name: 'Browse channels' }).click();
     await page.getByRole('heading', { name: `room-${name}` }).waitFor();
     await look('browse');
-    await fits();
+    await fits(page);
   });
 
-  it.runIf(narrow)('what is touched is at least 44 pixels high', async () => {
-    const small = await page.evaluate(() =>
-      [...document.querySelectorAll<HTMLElement>('button, .room-item, input, textarea')]
-        .filter((e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
-        .filter((e) => !e.closest('[inert]') && !e.matches('.skip, [type=radio], [type=checkbox]'))
-        .map((e) => ({ html: e.outerHTML.slice(0, 80), height: e.getBoundingClientRect().height }))
-        .filter(({ height }) => height > 0 && height < 43.5),
-    );
-    expect(small).toEqual([]);
+  it('the account, a member, and an invitation', async () => {
+    if (narrow) await page.getByRole('button', { name: /^Rooms/ }).click();
+    await page.getByRole('link', { name: /^Your account/ }).click();
+    await page.getByText('This device').waitFor();
+    await look('account');
+    await fits(page);
+    await touchable(page);
+    await page.goto(`${on.server.url}/#/`);
+    if (narrow) await page.getByRole('button', { name: /^Rooms/ }).click();
+    await page.locator('.room-item', { hasText: `room-${name}` }).click();
+    await page.getByRole('button', { name: /1 member/ }).click();
+    await page.getByRole('button', { name: /^Role of/ }).click();
+    await look('member');
+    await touchable(page);
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    await page.getByRole('button', { name: 'Invite by a link' }).click();
+    await page.getByRole('button', { name: 'Make a link' }).click();
+    await page.getByLabel('The link').waitFor();
+    await look('invitation');
+    await fits(page);
+    await touchable(page);
+    const link = await page.getByLabel('The link').inputValue();
+    await page.getByRole('button', { name: /^Take back/ }).click();
+    await page.getByText(/taken back/).waitFor();
+    const stranger = await on.open(options);
+    await stranger.goto(link);
+    await stranger.getByRole('heading', { name: 'This invitation does not work' }).waitFor();
+    await take(stranger, `${name}-refused`);
+    await stranger.goto(`${on.server.url}/#/forgot`);
+    await stranger.getByRole('heading', { name: 'Forgot your password?' }).waitFor();
+    await take(stranger, `${name}-forgot`);
+    await stranger.goto(`${on.server.url}/#/reset/x`);
+    await stranger.getByRole('heading', { name: 'Choose a new password' }).waitFor();
+    await take(stranger, `${name}-reset`);
+    await fits(stranger);
+    await touchable(stranger);
+    await stranger.context().close();
+  });
+
+  it.runIf(narrow)('what is touched is at least 44 pixels high', () => touchable(page));
+});
+
+describe('running the server', () => {
+  let root: Page;
+
+  beforeAll(async () => {
+    root = await on.open();
+    await signUp(root, on.server.url + on.server.setupPath(), 'Root');
+    await root.goto(`${on.server.url}/#/admin/people`);
+    await root.getByRole('combobox', { name: 'Role of Pat-dark' }).selectOption('guest');
+    await root.getByText('Pat-dark is guest now.').waitFor();
+    await root.getByRole('button', { name: 'Lock out Pat-light' }).click();
+    await root.getByRole('dialog').getByRole('button', { name: 'Lock out' }).click();
+    await root.getByText('Pat-light is locked out.').waitFor();
+  });
+
+  it.each(LOOKS)('$name', async ({ name, options }) => {
+    await root.emulateMedia({ colorScheme: options.colorScheme });
+    await root.setViewportSize(options.viewport);
+    for (const part of ['people', 'invitations', 'audit']) {
+      await root.goto(`${on.server.url}/#/admin/${part}`);
+      await root.getByRole('heading', { level: 2 }).waitFor();
+      await take(root, `${name}-admin-${part}`);
+      await fits(root);
+      await touchable(root);
+    }
   });
 });

@@ -165,15 +165,18 @@ describe('running the server', () => {
     await root.getByRole('link', { name: 'Run this server' }).click();
     await root.getByRole('combobox', { name: 'Role of Bo' }).selectOption('guest');
     await root.getByText('Bo is guest now.').waitFor();
-    await bo.reload();
-    await bo.getByRole('link', { name: 'Browse channels' }).click();
-    await bo.getByRole('heading', { name: 'Browse channels' }).waitFor();
+    await bo.getByRole('button', { name: 'Start a conversation' }).first().click();
+    await bo.getByRole('radio', { name: /^Channel/ }).check();
+    await bo.getByLabel('Name', { exact: true }).fill('mine');
+    await bo.getByRole('button', { name: 'Create' }).click();
+    await bo.getByText('You may not do this here.').waitFor();
+    await bo.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
     await root.getByRole('combobox', { name: 'Role of Bo' }).selectOption('member');
     await root.getByText('Bo is member now.').waitFor();
   });
 
   it('locks someone out, who is told so, and lets them in again', async () => {
-    await root.getByRole('button', { name: 'Lock Bo out' }).click();
+    await root.getByRole('button', { name: 'Lock out Bo' }).click();
     await root.getByRole('dialog').getByRole('button', { name: 'Lock out' }).click();
     await root.getByText('Bo is locked out.').waitFor();
     await bo.getByText(/You were signed out/).waitFor();
@@ -181,10 +184,10 @@ describe('running the server', () => {
     await bo.getByLabel('Password').fill('a long enough sentence');
     await bo.getByRole('button', { name: 'Sign in' }).click();
     await bo.getByText('This account is locked. Please ask an administrator.').waitFor();
-    await root.getByRole('button', { name: 'Let Bo in again' }).click();
+    await root.getByRole('button', { name: 'Let in Bo' }).click();
     await root.getByText('Bo may come in again.').waitFor();
     await bo.getByRole('button', { name: 'Sign in' }).click();
-    await bo.getByRole('heading', { name: 'Browse channels' }).waitFor();
+    await bo.getByRole('heading', { name: 'Hello, Bo' }).waitFor();
   });
 
   it('finds people by name', async () => {

@@ -4,19 +4,26 @@ use std::fmt::Write as _;
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use klatch_protocol::problem::Code;
 use serde_json::Value;
 
 use crate::reply;
 
 /// What a page of this server may do: load its own files and talk to its own address.
-pub(crate) const POLICY: HeaderValue = HeaderValue::from_static(
+const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
-     form-action 'self'; frame-ancestors 'none'",
+     form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+     trusted-types 'none'",
 );
+const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
+/// No page of this server has a use for them.
+const NO_DEVICES: HeaderValue =
+    HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()");
 
 pub(crate) const STYLE: &str = "\
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -30,11 +37,20 @@ summary { cursor: pointer; }
 .method { display: inline-block; font-weight: 700; min-width: 4.5rem; }
 ";
 
+/// Gives a page or a file of one what keeps strangers' scripts, windows and frames off it.
+pub(crate) fn guard(headers: &mut HeaderMap) {
+    let same_origin = HeaderValue::from_static("same-origin");
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(OPENER, same_origin.clone());
+    headers.insert(RESOURCE, same_origin);
+    headers.insert(PERMISSIONS, NO_DEVICES);
+}
+
 /// A page of HTML.
 pub(crate) fn html(status: StatusCode, text: impl Into<Bytes>) -> Response {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     let mut response = reply::with_type(status, kind, text);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    guard(response.headers_mut());
     response
 }
 

@@ -11,10 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH,
-    VARY,
-};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use klatch_protocol::problem::Code;
 use rust_embed::RustEmbed;
@@ -109,7 +106,7 @@ fn answer(asset: &Asset, headers: &HeaderMap) -> Response {
     out.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     out.insert(ETAG, asset.tag.clone());
     out.insert(CACHE_CONTROL, if asset.hashed { FOREVER } else { ASK_AGAIN });
-    out.insert(CONTENT_SECURITY_POLICY, pages::POLICY);
+    pages::guard(out);
     response
 }
 

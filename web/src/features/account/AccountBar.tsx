@@ -33,9 +33,9 @@ export function AccountBar({ onSignOut, href, here }: Props) {
         className="account-link"
         href={href}
         title="Your account"
-        aria-label={`Your account: ${nameOf(me)}, @${me.username}`}
         aria-current={here ? 'page' : undefined}
       >
+        <span className="visually-hidden">Your account: </span>
         <Avatar id={me.userId} name={nameOf(me)} />
         <span className="account-name">
           {nameOf(me)}

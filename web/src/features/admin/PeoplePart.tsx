@@ -107,18 +107,13 @@ function Person({ account, onChanged, resetLinkOf }: PersonProps) {
         onChange={(event) => choose(event.target.value as ServerRole)}
       />
       {!account.bot && account.userId !== me && (
-        <Button
-          disabled={busy}
-          aria-label={`New password for ${name}`}
-          onClick={() => setDialog('link')}
-        >
-          Password
+        <Button disabled={busy} onClick={() => setDialog('link')}>
+          Password<span className="visually-hidden"> of {name}</span>
         </Button>
       )}
       {account.userId !== me && (
         <Button
           disabled={busy}
-          aria-label={account.banned ? `Let ${name} in again` : `Lock ${name} out`}
           onClick={() =>
             account.banned
               ? void change({ banned: false }, `${name} may come in again.`)
@@ -126,6 +121,7 @@ function Person({ account, onChanged, resetLinkOf }: PersonProps) {
           }
         >
           {account.banned ? 'Let in' : 'Lock out'}
+          <span className="visually-hidden"> {name}</span>
         </Button>
       )}
       {dialog === 'lock' && (

@@ -138,7 +138,11 @@ async fn pages_for_people_load_nothing_from_elsewhere() {
         assert_eq!(answer.status, 200, "{path}");
         let html = String::from_utf8(answer.body.to_vec()).unwrap();
         assert!(!html.contains("<script") && !html.contains("http"), "{path}");
-        assert!(answer.header("content-security-policy").contains("script-src 'self'"));
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}");
+        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{path}");
+        assert!(answer.header("permissions-policy").contains("camera=()"), "{path}");
     }
     let answer = Call::new(world.address, "GET", "/api/v1/problems/nonsense").send().await;
     assert_eq!(answer.problem(404), "not_found");
