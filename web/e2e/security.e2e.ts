@@ -85,27 +85,51 @@ describe('a script that got into the page', () => {
   it('does not run inline, as an attribute, as a string, or from elsewhere', async () => {
     await ann.evaluate(() => {
       window.violations = [];
-      const inline = document.createElement('script');
-      inline.textContent = 'window.ran = "inline"';
-      const image = document.createElement('img');
-      image.setAttribute('onerror', 'window.ran = "attribute"');
-      image.src = '/assets/none.png';
-      const foreign = document.createElement('script');
-      foreign.src = 'https://evil.example/script.js';
-      const data = document.createElement('script');
-      data.src = 'data:text/javascript,window.ran="data"';
-      document.body.append(inline, image, foreign, data);
-      const button = document.createElement('a');
-      button.href = 'javascript:window.ran="address"';
-      document.body.append(button);
-      button.click();
+      const tries = [
+        () => {
+          const inline = document.createElement('script');
+          inline.append('window.ran = "inline"');
+          document.body.append(inline);
+        },
+        () => {
+          const image = document.createElement('img');
+          image.setAttribute('onerror', 'window.ran = "attribute"');
+          image.src = '/assets/none.png';
+          document.body.append(image);
+        },
+        () => {
+          const foreign = document.createElement('script');
+          foreign.src = 'https://evil.example/script.js';
+          document.body.append(foreign);
+        },
+        () => {
+          document.body.insertAdjacentHTML('beforeend', '<svg onload="window.ran = 1">');
+        },
+        () => {
+          const link = document.createElement('a');
+          link.href = 'javascript:window.ran="address"';
+          document.body.append(link);
+          link.click();
+        },
+        () => {
+          const image = document.createElement('img');
+          image.src = 'https://evil.example/pixel.png';
+          document.body.append(image);
+        },
+      ];
+      for (const attempt of tries) {
+        try {
+          attempt();
+        } catch {
+          // Refused before it reached the page: a violation all the same.
+        }
+      }
     });
-    await expect.poll(async () => (await violations()).length).toBeGreaterThanOrEqual(4);
+    await expect.poll(async () => (await violations()).length).toBeGreaterThanOrEqual(6);
     expect(await ann.evaluate(() => window.ran)).toBeUndefined();
     const told = (await violations()).join('\n');
-    expect(told).toContain('script-src-elem inline');
-    expect(told).toContain('script-src-attr inline');
-    expect(told).toContain('https://evil.example');
+    expect(told).toMatch(/script-src|require-trusted-types-for/);
+    expect(told).toContain('img-src https://evil.example/pixel.png');
   });
 
   it('can neither send anything elsewhere nor be framed', async () => {
