@@ -59,7 +59,8 @@ $(WEB_DIST): $(WEB_SOURCES) $(WEB_MODULES)
 
 .PHONY: test
 test: ## every check, as CI runs it
-test: test-tools fmt-check web-lint web-unit web-build lint-rust doc audit test-rust web-e2e
+test: test-tools fmt-check web-lint web-unit web-build lint-rust doc audit test-rust schema-step \
+	web-e2e
 	$(call say,all checks passed)
 
 .PHONY: check
@@ -129,6 +130,11 @@ night: ## whole servers in virtual time, SEEDS of them (KLATCH_SEED=7 for one), 
 	KLATCH_SEEDS=$(SEEDS) $(CARGO) test -p klatch-simulation --test seeds -- --nocapture
 	@if [ -z "$$KLATCH_SEED" ]; then $(MAKE) --no-print-directory soak-kill; fi
 
+.PHONY: schema-test
+schema-test: binary ## try the REST interface against its OpenAPI document (Python; a minute)
+	$(call say,schemathesis)
+	tools/schema/run.sh $(TARGET)/debug/klatch --checks all
+
 .PHONY: bench
 bench: web ## load the release binary from a second process and print a report (ARGS=…)
 	$(call say,build the release binary)
@@ -168,6 +174,12 @@ test-rust: binary
 	else \
 	  $(CARGO) test --workspace --no-fail-fast; \
 	fi
+
+# Where there is no Python or no PyPI it says so, and the other checks go on.
+.PHONY: schema-step
+schema-step: binary
+	$(call say,schemathesis)
+	SCHEMA_MISSING=0 tools/schema/run.sh $(TARGET)/debug/klatch --checks all
 
 .PHONY: web-lint
 web-lint: $(WEB_MODULES)

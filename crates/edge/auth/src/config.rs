@@ -1,6 +1,7 @@
 //! Settings of the role.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Settings of the role.
@@ -76,9 +77,12 @@ pub struct HashCost {
 }
 
 impl Default for HashCost {
-    /// OWASP's minimum for Argon2id: 19 MiB, two passes. Two at once bound the memory to 38 MiB.
+    /// OWASP's minimum for Argon2id: 19 MiB, two passes.
     fn default() -> Self {
-        Self { memory_kib: 19 * 1024, passes: 2, at_once: 2, waiting_max: 64 }
+        // Half of the processors at most: sign-ins must not stop those who are in.
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let at_once = (cores / 2).clamp(1, 16);
+        Self { memory_kib: 19 * 1024, passes: 2, at_once, waiting_max: 64 }
     }
 }
 

@@ -26,6 +26,7 @@ mod requests;
 mod resume;
 mod slow;
 mod soak;
+mod tap;
 mod tls;
 mod tokens;
 mod tricks;
