@@ -32,10 +32,10 @@ export function CopyLink({ label, hint, href }: Props) {
   };
   return (
     <div className="copy-link">
+      <p>{hint}</p>
       <div className="copy-link-row">
         <Field
           label={label}
-          hint={hint}
           value={href}
           readOnly
           ref={input}

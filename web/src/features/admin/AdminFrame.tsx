@@ -25,9 +25,10 @@ export function AdminFrame({ menu, parts, children }: Props) {
           ))}
         </nav>
       )}
-      <div className="sheet">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keys scroll what has nothing to act on */}
+      <section className="sheet" aria-label="Run this server" tabIndex={0}>
         {admin ? children : <p>This page is for administrators of the server.</p>}
-      </div>
+      </section>
     </>
   );
 }
