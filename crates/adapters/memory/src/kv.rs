@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ struct State {
     slots: BTreeMap<Arc<str>, Slot>,
     /// Every slot that expires, soonest first; exactly one entry for each, so renewing a key does
     /// not make this grow.
-    expiries: BTreeSet<(Instant, Arc<str>)>,
+    expiries: BTreeSet<(Due, Arc<str>)>,
+    /// What dues count from: the first time a key was given an end.
+    origin: Option<Instant>,
     revision: u64,
     watches: HashMap<u64, Watched>,
     /// The number of the newest watch.
@@ -37,10 +40,21 @@ struct State {
     closed: bool,
 }
 
+/// When a key ends, in milliseconds after the origin, at least one. A key may stay for a month
+/// after its user has left, so that every byte of it counts.
+type Due = NonZeroU64;
+
 #[derive(Debug)]
 struct Slot {
-    entry: Entry,
-    expires: Option<Instant>,
+    value: Box<[u8]>,
+    revision: Revision,
+    expires: Option<Due>,
+}
+
+impl Slot {
+    fn entry(&self) -> Entry {
+        Entry { value: Bytes::copy_from_slice(&self.value), revision: self.revision }
+    }
 }
 
 #[derive(Debug)]
@@ -98,11 +112,24 @@ impl MemoryKv {
 impl State {
     fn sweep(&mut self, now: Instant) {
         while let Some((due, key)) = self.expiries.first().cloned() {
-            if due > now {
+            if self.time(due).is_none_or(|due| due > now) {
                 break;
             }
             self.remove(&key);
         }
+    }
+
+    /// When `ttl` from now is. A span beyond what can be counted never ends.
+    fn due(&mut self, ttl: Duration) -> Option<Due> {
+        let now = Instant::now();
+        let due = now.checked_add(ttl)?;
+        let ms = due.duration_since(*self.origin.get_or_insert(now)).as_millis();
+        // Never too early: a part of a millisecond counts as a whole one.
+        Due::new(u64::try_from(ms).ok()?.checked_add(1)?)
+    }
+
+    fn time(&self, due: Due) -> Option<Instant> {
+        self.origin?.checked_add(Duration::from_millis(due.get()))
     }
 
     fn next_revision(&mut self) -> Revision {
@@ -113,9 +140,8 @@ impl State {
     fn set(&mut self, key: &str, value: &Bytes, ttl: Option<Duration>) -> Revision {
         let revision = self.next_revision();
         let key: Arc<str> = Arc::from(key);
-        // A span beyond what the clock can count never ends.
-        let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-        let slot = Slot { entry: Entry { value: value.clone(), revision }, expires };
+        let expires = ttl.and_then(|ttl| self.due(ttl));
+        let slot = Slot { value: value[..].into(), revision, expires };
         let old = self.slots.insert(Arc::clone(&key), slot);
         if let Some(due) = old.and_then(|old| old.expires) {
             self.expiries.remove(&(due, Arc::clone(&key)));
@@ -159,8 +185,8 @@ impl State {
     fn present(&self, prefix: &str) -> VecDeque<KvChange> {
         let changes = self.with_prefix(prefix).map(|(key, slot)| KvChange {
             key: key.to_string(),
-            value: Some(slot.entry.value.clone()),
-            revision: slot.entry.revision,
+            value: Some(slot.entry().value),
+            revision: slot.revision,
         });
         changes.collect()
     }
@@ -220,13 +246,13 @@ impl fmt::Debug for Queue {
 #[async_trait]
 impl KvReader for MemoryKv {
     async fn get(&self, key: &str) -> PortResult<Option<Entry>> {
-        Ok(self.with(|state| state.slots.get(key).map(|slot| slot.entry.clone())))
+        Ok(self.with(|state| state.slots.get(key).map(Slot::entry)))
     }
 
     async fn list(&self, prefix: &str) -> PortResult<Vec<(String, Entry)>> {
         Ok(self.with(|state| {
             let found = state.with_prefix(prefix);
-            found.map(|(key, slot)| (key.to_string(), slot.entry.clone())).collect()
+            found.map(|(key, slot)| (key.to_string(), slot.entry())).collect()
         }))
     }
 
@@ -263,7 +289,7 @@ impl KvWriter for MemoryKv {
         expected: Option<Revision>,
     ) -> PortResult<Option<Revision>> {
         Ok(self.with(|state| {
-            let present = state.slots.get(key).map(|slot| slot.entry.revision);
+            let present = state.slots.get(key).map(|slot| slot.revision);
             (present == expected).then(|| state.set(key, &value, ttl))
         }))
     }
@@ -285,7 +311,8 @@ impl KvWatch for MemoryWatch {
     async fn next(&mut self) -> Option<KvChange> {
         loop {
             // Sweeping here is what makes an expiry visible while nobody else uses the KV.
-            let soonest = self.kv.with(|state| state.expiries.first().map(|(due, _)| *due));
+            let soonest =
+                self.kv.with(|state| state.expiries.first().and_then(|(due, _)| state.time(*due)));
             match self.queue.take() {
                 Ok(change) => return Some(change),
                 Err(true) => return None,

@@ -111,14 +111,16 @@ pub fn read_choice_value(value: &[u8]) -> Option<Choice> {
     })
 }
 
-/// The value of a seen key.
+/// The value of a seen key: 48 bits, big-endian. It is kept for everyone who was here this month.
 pub fn seen_value(at: Timestamp) -> Bytes {
-    at.0.to_string().into()
+    let [_, _, bytes @ ..] = at.0.to_be_bytes();
+    Bytes::copy_from_slice(&bytes)
 }
 
 /// Reads the value of a seen key; `None` when it is none.
 pub fn read_seen_value(value: &[u8]) -> Option<Timestamp> {
-    std::str::from_utf8(value).ok()?.parse().ok().map(Timestamp)
+    let [a, b, c, d, e, f] = *value else { return None };
+    Some(Timestamp(u64::from_be_bytes([0, 0, a, b, c, d, e, f])))
 }
 
 /// Someone types, or has stopped.
