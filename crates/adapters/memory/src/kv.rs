@@ -223,6 +223,9 @@ impl Queue {
     fn take(&self) -> Result<KvChange, bool> {
         let mut waiting = self.waiting.lock();
         if let Some(change) = waiting.initial.pop_front() {
+            if waiting.initial.is_empty() {
+                waiting.initial = VecDeque::new();
+            }
             return Ok(change);
         }
         let change = waiting.changes.pop_front().ok_or(waiting.ended)?;

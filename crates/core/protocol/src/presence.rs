@@ -119,8 +119,8 @@ pub fn seen_value(at: Timestamp) -> Bytes {
 
 /// Reads the value of a seen key; `None` when it is none.
 pub fn read_seen_value(value: &[u8]) -> Option<Timestamp> {
-    let [a, b, c, d, e, f] = *value else { return None };
-    Some(Timestamp(u64::from_be_bytes([0, 0, a, b, c, d, e, f])))
+    let bytes = <[u8; 6]>::try_from(value).ok()?;
+    Some(Timestamp(bytes.iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))))
 }
 
 /// Someone types, or has stopped.

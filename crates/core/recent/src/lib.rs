@@ -91,7 +91,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
 /// Gives space back that a table kept from when it was at least eight times as full. Costs a look
 /// at two numbers, and a move of what is left once in a long while.
 pub fn shrink<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
-    if table.capacity() > 1024 && table.capacity() / 8 > table.len() {
+    if table.capacity() > 128 && table.capacity() / 8 > table.len() {
         table.shrink_to(table.len() * 2);
     }
 }
@@ -146,7 +146,7 @@ mod tests {
             table.remove(&n);
             shrink(&mut table);
         }
-        assert!(table.capacity() <= 1024, "{}", table.capacity());
+        assert!(table.capacity() <= 128, "{}", table.capacity());
         assert_eq!(table.len(), 10);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use klatch_domain::{InstanceId, UserId};
 use klatch_ports::metadata::UserNumber;
+use klatch_recent::shrink;
 use roaring::RoaringBitmap;
 
 /// The KV prefix of presence: `user.{user}.{instance}`.
@@ -86,6 +87,7 @@ impl Instances {
         }
         if !self.is_anywhere(user) {
             self.numbers.remove(&user);
+            shrink(&mut self.numbers);
         }
         empty
     }

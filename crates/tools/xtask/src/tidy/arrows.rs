@@ -53,7 +53,8 @@ const WITH_SYNC_AND_LIMITS: &[&str] = &[
     "klatch-recent",
     "klatch-sync",
 ];
-const REACTOR: &[&str] = &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump"];
+const REACTOR: &[&str] =
+    &["klatch-domain", "klatch-ports", "klatch-protocol", "klatch-pump", "klatch-recent"];
 /// What a role's tests run on: the engine that keeps everything in memory, and the test kit.
 const ON_MEMORY: &[&str] = &["klatch-memory", "klatch-testkit"];
 /// The edge is tested on the roles that answer it, not on imitations of them.
