@@ -50,6 +50,11 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         maps.put(key, value, self.cap);
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        *self.maps.lock() = Generations { young: HashMap::new(), old: HashMap::new() };
+    }
+
     /// Forgets.
     pub fn remove(&self, key: &K) {
         let mut maps = self.maps.lock();

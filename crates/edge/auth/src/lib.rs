@@ -22,6 +22,7 @@ mod password;
 mod provision;
 mod refresh_token;
 mod register;
+mod rotate;
 mod service;
 mod sessions;
 mod signing;
@@ -38,6 +39,7 @@ use klatch_ports::keys::KeyWriter;
 use klatch_ports::log::EventAppender;
 use klatch_ports::mail::Mailer;
 use klatch_protocol::sealed::KeyRing;
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 pub use audit::AuditLog;
@@ -48,6 +50,9 @@ use letters::Letters;
 use lockout::Lockout;
 use password::PasswordPool;
 use verify::Verifier;
+
+/// Writes down the secrets of the signing keys: all or, when it fails, none.
+pub type KeepKeys = Arc<dyn Fn(&[[u8; 32]]) -> std::io::Result<()> + Send + Sync>;
 
 /// Everything the role may touch. It writes accounts, sessions, claims and keys, and appends
 /// events; it reads no read model.
@@ -73,6 +78,8 @@ pub struct Parts {
     pub log: Arc<dyn EventAppender>,
     /// Notes what those who run the server do.
     pub audit: Arc<dyn AuditApi>,
+    /// Keeps the secrets of the signing keys for the next start, the current one first. May block.
+    pub keep_keys: KeepKeys,
     /// Sends letters, if it is configured.
     pub mailer: Option<Arc<dyn Mailer>>,
     /// Time of day, for tokens.
@@ -85,7 +92,10 @@ pub struct Parts {
 pub struct Auth {
     parts: Parts,
     config: Config,
-    keys: SigningKeys,
+    /// Replaced as a whole when keys are rotated.
+    keys: RwLock<Arc<SigningKeys>>,
+    /// Held while they are.
+    rotating: Mutex<()>,
     passwords: PasswordPool,
     lockout: Lockout,
     letters: Letters,
@@ -113,7 +123,8 @@ impl Auth {
             first_sight: Mutex::default(),
             parts,
             config,
-            keys,
+            keys: RwLock::new(Arc::new(keys)),
+            rotating: Mutex::default(),
         })
     }
 

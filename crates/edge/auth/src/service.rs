@@ -93,6 +93,10 @@ impl AccountApi for Auth {
         self.manage_account(by, user, change).await
     }
 
+    async fn rotate_keys(&self, by: By, forget: bool) -> ServiceResult<()> {
+        self.rotate_signing_keys(by, forget).await
+    }
+
     async fn make_account(&self, by: By, wish: NewAccount) -> ServiceResult<AccountView> {
         self.make_for_another(by, wish).await
     }

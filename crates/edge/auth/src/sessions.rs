@@ -68,8 +68,8 @@ impl Auth {
             role: account.role,
             created_at: account.created_at,
             session: token.session,
-            access_token: jwt::access_token(&access, &self.keys),
-            refresh_token: token.write(&self.keys),
+            access_token: jwt::access_token(&access, &self.keys()),
+            refresh_token: token.write(&self.keys()),
             expires_in: self.config.access_life.as_secs(),
             position: None,
             welcome: None,
@@ -78,7 +78,7 @@ impl Auth {
 
     pub(crate) async fn refresh_session(&self, token: &str) -> Result<SignedIn, SignInError> {
         let refused = SignInError::InvalidRefreshToken;
-        let Some(token) = RefreshToken::read(token, &self.keys) else { return Err(refused) };
+        let Some(token) = RefreshToken::read(token, &self.keys()) else { return Err(refused) };
         let Some((next, user)) = self.rotate(&token).await? else { return Err(refused) };
         let account = self.parts.accounts.get(user).await.map_err(ServiceError::from)?;
         let Some(account) = account else { return Err(refused) };
@@ -105,7 +105,7 @@ impl Auth {
             if !token.hashes_to(&session.refresh_hash) {
                 return self.repeat(token, &session).await;
             }
-            let Some(next) = token.successors(now, &self.keys).into_iter().next() else {
+            let Some(next) = token.successors(now, &self.keys()).into_iter().next() else {
                 return Ok(None);
             };
             let rotated = Session {
@@ -134,7 +134,7 @@ impl Auth {
             && token.hashes_to(hash)
             && self.parts.clock.now().ms_since(*at) <= millis(self.config.refresh_grace)
         {
-            let successors = token.successors(*at, &self.keys);
+            let successors = token.successors(*at, &self.keys());
             let same = successors.into_iter().find(|next| next.hashes_to(&session.refresh_hash));
             return Ok(same.map(|next| (next, session.user)));
         }

@@ -57,6 +57,17 @@ impl SigningKeys {
         Self { current: Key::new(current), older: older.iter().map(Key::new).collect() }
     }
 
+    /// Keys from the secrets that [`SigningKeys::secrets`] told, the current one first.
+    pub fn of(secrets: &[[u8; 32]]) -> Option<Self> {
+        let (current, older) = secrets.split_first()?;
+        Some(Self::new(current, older))
+    }
+
+    /// All secrets, the current one first.
+    pub(crate) fn secrets(&self) -> Vec<[u8; 32]> {
+        self.all().map(|key| key.signing.to_bytes()).collect()
+    }
+
     /// A fresh secret for [`SigningKeys::new`].
     pub fn generate(entropy: &dyn Entropy) -> [u8; 32] {
         let mut seed = [0; 32];

@@ -101,6 +101,11 @@ impl Verifier {
         self.sessions.remove(&session);
     }
 
+    /// Keys were forgotten: whatever they had proven has to be proven again.
+    pub(crate) fn forget_proofs(&self) {
+        self.tokens.clear();
+    }
+
     /// The program's token was ended.
     pub(crate) fn end_program(&self, token: ApiTokenId) {
         self.gone.write().programs.insert(token);
@@ -208,7 +213,7 @@ impl Auth {
         let Some(kid) = header.kid.as_deref().filter(|_| right_kind) else {
             return Err(TokenError::Invalid);
         };
-        if !self.keys.verifies(kid, signed, signature) {
+        if !self.keys().verifies(kid, signed, signature) {
             return Err(TokenError::Invalid);
         }
         check_begin(token, now)?;

@@ -32,7 +32,7 @@ pub fn document() -> Value {
         sessions::end_all, passwords::change, passwords::request, passwords::reset,
         invitations::list, invitations::make, invitations::take_back, invitations::look,
         invitations::accept,
-        admin::users, admin::user, admin::change, admin::reset, admin::audit,
+        admin::users, admin::user, admin::change, admin::reset, admin::audit, admin::rotate,
         tokens::own, tokens::make_own, tokens::end_own, tokens::make_user, tokens::make_bot,
         tokens::of_bot, tokens::make_of_bot, tokens::end_of_bot,
         users::me, users::one, users::find,

@@ -110,6 +110,12 @@ enum TokenCommand {
         /// User name or address.
         name: String,
     },
+    /// Let a fresh key sign access tokens; what older ones signed stays good until it ends.
+    RotateKeys {
+        /// Forget the older keys at once, because one got out: everyone signs in again.
+        #[arg(long)]
+        forget_old: bool,
+    },
     /// End a token.
     Revoke {
         /// User name or address.
@@ -175,6 +181,12 @@ pub(crate) fn token(args: TokenArgs) -> anyhow::Result<()> {
                     text(token, "name")
                 ));
             }
+            Ok(())
+        }
+        TokenCommand::RotateKeys { forget_old } => {
+            let wish = json!({ "forgetOld": forget_old });
+            server.ask(Method::POST, "keys/rotate", Some(wish)).await?;
+            host::say("a fresh key signs from now on");
             Ok(())
         }
         TokenCommand::Revoke { name, id } => {

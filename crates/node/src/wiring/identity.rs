@@ -4,16 +4,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use klatch_auth::{SigningKeys, TrustedIssuer};
+use klatch_auth::{KeepKeys, SigningKeys, TrustedIssuer};
 use klatch_domain::{Clock, Entropy};
 use sha2::Sha256;
 
-/// The file of the signing secret, readable by its owner alone.
+/// The file of the signing secrets, 32 bytes each, readable by its owner alone.
 const FILE: &str = "signing.key";
 /// Life of the demo's printed token in milliseconds.
 const DEMO_TOKEN_MS: u64 = 24 * 3_600_000;
@@ -21,10 +22,10 @@ const DEMO_TOKEN_MS: u64 = 24 * 3_600_000;
 /// The keys that sign access tokens; made at the first start.
 pub(crate) fn signing_keys(dir: &Path, entropy: &dyn Entropy) -> anyhow::Result<SigningKeys> {
     let path = dir.join(FILE);
-    let secret = match fs::read(&path) {
-        Ok(bytes) => match <[u8; 32]>::try_from(bytes.as_slice()) {
-            Ok(secret) => secret,
-            Err(_) => {
+    let secrets = match fs::read(&path) {
+        Ok(bytes) => match bytes.as_chunks::<32>() {
+            (secrets, []) if !secrets.is_empty() => secrets.to_vec(),
+            _ => {
                 bail!("{} is damaged: restore it, or remove it to end all sessions", path.display())
             }
         },
@@ -32,19 +33,25 @@ pub(crate) fn signing_keys(dir: &Path, entropy: &dyn Entropy) -> anyhow::Result<
             let secret = SigningKeys::generate(entropy);
             write_once(dir, &path, &secret)
                 .with_context(|| format!("writing {}", path.display()))?;
-            secret
+            vec![secret]
         }
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    Ok(SigningKeys::new(&secret, &[]))
+    SigningKeys::of(&secrets).context("no signing key")
+}
+
+/// What writes the secrets down when keys are rotated, the current one first.
+pub(crate) fn keep_keys(dir: &Path) -> KeepKeys {
+    let dir = dir.to_owned();
+    Arc::new(move |secrets| write_once(&dir, &dir.join(FILE), secrets.as_flattened()))
 }
 
 /// Whole or not at all, and still there after a power cut.
-fn write_once(dir: &Path, path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
+fn write_once(dir: &Path, path: &Path, secrets: &[u8]) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(secret)?;
+    file.write_all(secrets)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     File::open(dir)?.sync_all()

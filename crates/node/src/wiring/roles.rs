@@ -23,7 +23,7 @@ use klatch_sync::Sync;
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::sync::watch;
 
-use super::identity::{DemoIssuer, signing_keys};
+use super::identity::{DemoIssuer, keep_keys, signing_keys};
 use super::{Adapters, Process};
 use crate::config::Config;
 use crate::demo::{Bot, Host, Seeded};
@@ -184,6 +184,7 @@ fn start_auth(
         ring: Arc::clone(&adapters.key_ring),
         log: adapters.log.clone(),
         audit: Arc::new(AuditLog::new(adapters.log.clone(), adapters.log.clone())),
+        keep_keys: keep_keys(&process.config.server.data_dir),
         mailer: None,
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),

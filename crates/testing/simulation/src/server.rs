@@ -274,6 +274,7 @@ impl Engines {
             ring: Arc::clone(ring),
             log: Arc::clone(&self.appender) as _,
             audit: self.audit(),
+            keep_keys: Arc::new(|_| Ok(())),
             mailer: None,
             clock: self.clock(),
             entropy: self.entropy(),

@@ -134,6 +134,10 @@ pub trait AccountApi: Send + Sync {
         change: AccountChange,
     ) -> ServiceResult<AccountView>;
 
+    /// Has a fresh key sign access tokens. With `forget` the older keys are gone at once, and all
+    /// sessions with them; else what they signed stays good until it ends.
+    async fn rotate_keys(&self, by: By, forget: bool) -> ServiceResult<()>;
+
     /// Makes an account for another, without a password.
     async fn make_account(&self, by: By, wish: NewAccount) -> ServiceResult<AccountView>;
 }

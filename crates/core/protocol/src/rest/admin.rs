@@ -94,6 +94,15 @@ impl From<Told> for ResetLink {
     }
 }
 
+/// A wish for a fresh signing key.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotateKeys {
+    /// Whether older keys are to be gone at once, and all sessions with them.
+    #[serde(default)]
+    pub forget_old: bool,
+}
+
 /// Something that was done to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -20,6 +20,7 @@ use klatch_ports::{ErrorKind, PortError};
 use klatch_protocol::event;
 use klatch_protocol::sealed::KeyRing;
 use klatch_testkit::{ManualClock, SeededEntropy};
+use parking_lot::Mutex;
 
 use crate::config::{Config, HashCost, TrustedIssuer};
 use crate::signing::SigningKeys;
@@ -67,6 +68,8 @@ struct World {
     ring: Arc<KeyRing>,
     log: Arc<UnsureLog>,
     entropy: Arc<dyn Entropy>,
+    /// What was written down of the signing keys.
+    secrets: Arc<Mutex<Vec<[u8; 32]>>>,
     auth: Auth,
 }
 
@@ -96,6 +99,8 @@ impl World {
         config: Config,
     ) -> Self {
         let Durable { accounts, keys, ring, log } = durable;
+        let secrets = Arc::new(Mutex::new(vec![[1; 32]]));
+        let kept = Arc::clone(&secrets);
         let parts = Parts {
             accounts: Arc::clone(&accounts) as _,
             sessions: Arc::clone(&accounts) as _,
@@ -107,16 +112,20 @@ impl World {
             ring: Arc::clone(&ring),
             log: Arc::clone(&log) as _,
             audit: Arc::new(AuditLog::new(Arc::clone(&log) as _, Arc::new(log.inner.clone()))),
+            keep_keys: Arc::new(move |secrets| {
+                *kept.lock() = secrets.to_vec();
+                Ok(())
+            }),
             mailer: None,
             clock: Arc::new(clock.clone()),
             entropy: Arc::clone(&entropy),
         };
         let auth = Auth::new(parts, config, SigningKeys::new(&[1; 32], &[])).unwrap();
-        Self { clock, accounts, keys, ring, log, entropy, auth }
+        Self { clock, accounts, keys, ring, log, entropy, secrets, auth }
     }
 
     fn restarted(self) -> Self {
-        let Self { clock, accounts, keys, ring, log, entropy, auth: _ } = self;
+        let Self { clock, accounts, keys, ring, log, entropy, secrets: _, auth: _ } = self;
         Self::start(clock, entropy, Durable { accounts, keys, ring, log }, config())
     }
 

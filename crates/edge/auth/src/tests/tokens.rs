@@ -9,6 +9,10 @@ use klatch_ports::api::auth::{TokenError, TokenVerifier as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use klatch_domain::audit::By;
+use klatch_domain::permission::Actor;
+use klatch_ports::api::accounts::AccountApi as _;
+
 use super::*;
 
 fn part(value: &Value) -> String {
@@ -181,7 +185,7 @@ async fn a_token_of_another_persons_session_is_refused() {
 async fn tokens_of_an_older_key_are_accepted_while_it_is_known() {
     let world = World::new();
     let signed_in = world.register("ann").await;
-    let World { clock, accounts, keys, ring, log, entropy, auth: _ } = world;
+    let World { clock, accounts, keys, ring, log, entropy, secrets: _, auth: _ } = world;
     let start = |signing: SigningKeys| {
         let durable = Durable {
             accounts: Arc::clone(&accounts),
@@ -189,8 +193,8 @@ async fn tokens_of_an_older_key_are_accepted_while_it_is_known() {
             ring: Arc::clone(&ring),
             log: Arc::clone(&log),
         };
-        let mut world = World::start(clock.clone(), Arc::clone(&entropy), durable, config());
-        world.auth.keys = signing;
+        let world = World::start(clock.clone(), Arc::clone(&entropy), durable, config());
+        *world.auth.keys.write() = Arc::new(signing);
         world
     };
     let rotated = start(SigningKeys::new(&[9; 32], &[[1; 32]]));
@@ -316,4 +320,34 @@ fn settings_that_cannot_work_are_refused() {
     assert!(with(vec![issuer("a", SECRET), issuer("a", SECRET)]).unwrap().contains("twice"));
     let zero = Config { access_life: Duration::ZERO, ..config() };
     assert!(start(zero).is_some());
+}
+
+#[tokio::test]
+async fn after_a_rotation_old_tokens_stay_good_until_their_key_is_forgotten() {
+    let world = World::new();
+    let old = world.register("ann").await;
+    world.auth.rotate_keys(By::Operator, false).await.unwrap();
+    assert_eq!(world.secrets.lock()[1..], [[1; 32]], "the older one behind");
+    world.auth.verify(&old.access_token).await.unwrap();
+    let new = world.auth.refresh(&old.refresh_token).await.unwrap();
+    let head = |token: &str| token.split('.').next().unwrap().to_owned();
+    assert_ne!(head(&old.access_token), head(&new.access_token));
+    world.auth.verify(&new.access_token).await.unwrap();
+    // Signed with the new key under the old one's name: nothing.
+    let mixed = new.access_token.replacen(&head(&new.access_token), &head(&old.access_token), 1);
+    assert_eq!(world.auth.verify(&mixed).await, Err(TokenError::Invalid));
+    for _ in 0..20 {
+        world.auth.rotate_keys(By::Operator, false).await.unwrap();
+    }
+    assert_eq!(world.secrets.lock().len(), 8, "a bounded number");
+    assert!(world.auth.refresh(&new.refresh_token).await.is_err(), "its key is gone by then");
+    // A key that got out is forgotten, with everything it has signed, seen before or not.
+    let last = world.auth.login("ann", PASSWORD, "test", "here").await.unwrap();
+    world.auth.verify(&last.access_token).await.unwrap();
+    world.auth.rotate_keys(By::Operator, true).await.unwrap();
+    assert_eq!(world.secrets.lock().len(), 1);
+    assert_eq!(world.auth.verify(&last.access_token).await, Err(TokenError::Invalid));
+    assert!(world.auth.refresh(&last.refresh_token).await.is_err());
+    let member = Actor { user: last.user, role: ServerRole::Member };
+    assert!(world.auth.rotate_keys(By::User(member), false).await.is_err());
 }

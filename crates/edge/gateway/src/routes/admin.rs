@@ -10,7 +10,7 @@ use klatch_domain::audit::By;
 use klatch_domain::permission::ServerAction;
 use klatch_ports::api::ServiceError;
 use klatch_protocol::problem::ProblemDocument;
-use klatch_protocol::rest::admin::{AccountBody, AccountPatch, AuditBody, ResetLink};
+use klatch_protocol::rest::admin::{AccountBody, AccountPatch, AuditBody, ResetLink, RotateKeys};
 use klatch_protocol::rest::page::PageBody;
 
 use crate::body::Json;
@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/admin/users/{userId}", get(user).patch(change))
         .route("/admin/users/{userId}/reset", post(reset))
         .route("/admin/audit", get(audit))
+        .route("/admin/keys/rotate", post(rotate))
 }
 
 /// All accounts, oldest first; or those whose name begins with `q`, or is `login`
@@ -171,4 +172,26 @@ pub(crate) async fn audit(
     steward.by.check(ServerAction::ReadAudit)?;
     let found = edge.services.audit.audit(params.page()?).await?;
     reply::json(StatusCode::OK, &PageBody::of(found, AuditBody::from))
+}
+
+/// Let a fresh key sign access tokens
+///
+/// What older keys signed stays good until it ends. With `forgetOld`, for a key that got out, they
+/// are gone at once and everyone signs in again.
+#[utoipa::path(
+    post, path = "/api/v1/admin/keys/rotate", tag = "admin",
+    request_body = RotateKeys,
+    responses(
+        (status = 204, description = "Done, durable"),
+        (status = 403, description = "`admin_only`, `session_needed`", body = ProblemDocument),
+    ),
+    security(("token" = []), ("cookie" = []))
+)]
+pub(crate) async fn rotate(
+    State(edge): State<Shared>,
+    steward: StewardPerson,
+    Json(body): Json<RotateKeys>,
+) -> Result<Response, Fault> {
+    edge.services.accounts.rotate_keys(steward.by, body.forget_old).await?;
+    Ok(reply::no_content())
 }

@@ -130,6 +130,7 @@ impl Engines {
             ring: self.ring.clone(),
             log: self.log.clone(),
             audit: Arc::new(self.audit()),
+            keep_keys: Arc::new(|_| Ok(())),
             mailer: None,
             clock: Arc::new(self.clock.clone()),
             entropy: self.entropy.clone(),

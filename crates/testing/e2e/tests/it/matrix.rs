@@ -147,6 +147,7 @@ fn server_rows() -> Vec<Row> {
         (("GET", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, none.clone())),
         (("POST", "/api/v1/admin/bots/{userId}/tokens"), (Needs::Admin, token)),
         (("DELETE", "/api/v1/admin/bots/{userId}/tokens/{tokenId}"), (Needs::Admin, none.clone())),
+        (("POST", "/api/v1/admin/keys/rotate"), (Needs::Admin, json!({}))),
         (("GET", "/api/v1/admin/users"), (Needs::Admin, none.clone())),
         (("POST", "/api/v1/admin/users"), (Needs::Admin, json!({"username": "new"}))),
         (("GET", "/api/v1/admin/users/{userId}"), (Needs::Admin, none.clone())),

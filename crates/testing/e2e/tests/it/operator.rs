@@ -118,3 +118,24 @@ async fn the_operators_way_in_is_open_to_the_owner_of_the_directory_alone() {
     server.begin().await.unwrap();
     done(&server, &["user", "list"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotated_keys_are_there_after_a_restart_and_forgotten_ones_are_not() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::start(Settings::default()).await.unwrap();
+    let chief = server.register_admin().await.unwrap();
+    let login = json!({"login": "root", "password": "correct horse battery staple"});
+    done(&server, &["token", "rotate-keys"]);
+    let newer = server.rest().post("/api/v1/auth/login", &login).await.unwrap();
+    let newer = newer.success().unwrap().text("accessToken").unwrap();
+    let newer = Rest::new(server.address(), Some(newer));
+    server.kill();
+    server.begin().await.unwrap();
+    for rest in [&chief, &newer] {
+        rest.get("/api/v1/users/me").await.unwrap().success().unwrap();
+    }
+    done(&server, &["token", "rotate-keys", "--forget-old"]);
+    for rest in [&chief, &newer] {
+        rest.get("/api/v1/users/me").await.unwrap().problem(401, "invalid_token").unwrap();
+    }
+}
