@@ -15,6 +15,7 @@ use klatch_recent::Recent;
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Auth;
@@ -59,6 +60,8 @@ pub(crate) struct Verifier {
     programs: Recent<ApiTokenId, Instant>,
     /// What ended while tokens and connections of it may still be about.
     gone: RwLock<Gone>,
+    /// Told after something ended or changed.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -79,6 +82,7 @@ impl Default for Verifier {
             sessions: Recent::new(STANDINGS_MAX),
             programs: Recent::new(STANDINGS_MAX),
             gone: RwLock::default(),
+            changed: Notify::new(),
         }
     }
 }
@@ -99,6 +103,7 @@ impl Verifier {
         gone.sessions.insert(session, until);
         drop(gone);
         self.sessions.remove(&session);
+        self.changed.notify_one();
     }
 
     /// Keys were forgotten: whatever they had proven has to be proven again.
@@ -110,12 +115,14 @@ impl Verifier {
     pub(crate) fn end_program(&self, token: ApiTokenId) {
         self.gone.write().programs.insert(token);
         self.programs.remove(&token);
+        self.changed.notify_one();
     }
 
     /// The user's account is gone.
     pub(crate) fn lock_out(&self, user: UserId) {
         self.gone.write().users.insert(user);
         self.accounts.remove(&user);
+        self.changed.notify_one();
     }
 
     /// The user has another role, was locked out, or let in again.
@@ -129,6 +136,7 @@ impl Verifier {
         }
         drop(gone);
         self.accounts.put(user, Standing { role, bot, banned, seen: Instant::now() });
+        self.changed.notify_one();
     }
 }
 
@@ -155,6 +163,10 @@ impl TokenVerifier for Auth {
             }
             Some(Standing { banned: true, .. }) | None => Err(TokenError::Revoked),
         }
+    }
+
+    async fn changed(&self) {
+        self.verifier.changed.notified().await;
     }
 
     fn recheck(&self, identity: &Identity) -> Result<Actor, TokenError> {

@@ -1,8 +1,10 @@
 //! Erasing a person.
 
-use klatch_domain::{Event, Timestamp, UserChange, UserEvent, UserId};
-use klatch_ports::api::ServiceResult;
+use klatch_domain::user::ServerRole;
+use klatch_domain::{Event, Rejection, Timestamp, UserChange, UserEvent, UserId};
+use klatch_ports::accounts::{Account, Replaced};
 use klatch_ports::api::compliance::{Checked, Erased};
+use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::erasures::{Erasure, Traces};
 use klatch_ports::log::{Append, AppendError, Expected};
 use klatch_ports::{PortResult, Position, StreamId};
@@ -10,6 +12,9 @@ use klatch_protocol::event;
 use smallvec::smallvec;
 
 use crate::Compliance;
+
+/// How often a change of an account is tried while others change it.
+const CHANGES_TRIED: usize = 8;
 
 /// What was destroyed.
 #[derive(Clone, Debug)]
@@ -27,16 +32,33 @@ impl Compliance {
     /// Erases `user`, whoever asks, and looks at every store.
     ///
     /// # Errors
-    /// [`klatch_domain::Rejection::UserNotFound`], or as the ports report: then the erasure may be
-    /// half done; do it again.
+    /// [`Rejection::UserNotFound`], [`Rejection::LastAdmin`], or as the ports report: then the
+    /// erasure may be half done; do it again.
     pub(crate) async fn erase_person(&self, user: UserId) -> ServiceResult<Erased> {
         self.known(user).await?;
+        self.lock_out(user).await?;
         let destroyed = self.destroy(user).await?;
         let checked = self.look(user, &destroyed).await?;
         let Destroyed { position, at, .. } = destroyed;
         let readable: u64 = checked.iter().map(|checked: &Checked| checked.readable).sum();
         tracing::info!(user.id = %user, readable, "a person was erased");
         Ok(Erased { user, at, position, checked })
+    }
+
+    /// Nobody signs in as one who is being erased, and someone stays who runs the server: that is
+    /// decided in one step, so that two administrators cannot erase each other.
+    async fn lock_out(&self, user: UserId) -> ServiceResult<()> {
+        let accounts = &self.deps.accounts;
+        for _ in 0..CHANGES_TRIED {
+            let Some(before) = accounts.get(user).await? else { return Ok(()) };
+            let after = Account { role: ServerRole::Member, banned: true, ..before.clone() };
+            match accounts.replace(&after, &before).await? {
+                Replaced::Done => return Ok(()),
+                Replaced::LastAdmin => return Err(Rejection::LastAdmin.into()),
+                Replaced::Changed => {}
+            }
+        }
+        Err(ServiceError::Busy)
     }
 
     /// Destroys all there is of `user`, without looking whether anything is left.

@@ -1,4 +1,5 @@
-//! Once a second: silent connections, ended tokens, ended sessions, late closers.
+//! Once a second: silent connections, ended tokens, ended sessions, late closers. Whoever was
+//! signed out or locked out is looked for at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::state::Shared;
 
 /// How often; also the unit of every count of ticks.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
+/// How far apart looks for those who were signed out are, at least.
+const LOOKS_APART: Duration = Duration::from_millis(50);
 /// Ticks that a connection may wait for `hello`.
 const ARRIVAL_TICKS: u32 = 30;
 
@@ -29,6 +32,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             _ = interval.tick() => {}
+            () = shared.deps.tokens.changed() => {
+                check_all(&shared);
+                tokio::time::sleep(LOOKS_APART).await;
+                continue;
+            }
         }
         let tick = shared.next_tick();
         let now = shared.deps.clock.now();
@@ -40,6 +48,16 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         });
         shared.stats.swept(count, queued);
     }
+}
+
+/// Looks at everyone's standing, and at nothing else: time has not passed.
+fn check_all(shared: &Shared) {
+    let now = shared.deps.clock.now();
+    shared.registry.for_each(|connection| {
+        if connection.phase() == Phase::Open {
+            check_standing(shared, connection, now);
+        }
+    });
 }
 
 fn look_at(shared: &Shared, connection: &Connection, tick: u32, now: Timestamp) {

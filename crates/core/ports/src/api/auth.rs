@@ -77,6 +77,12 @@ pub trait TokenVerifier: Send + Sync {
     /// # Errors
     /// [`TokenError::Revoked`]; [`TokenError::Unavailable`] changes nothing for the connection.
     fn recheck(&self, identity: &Identity) -> Result<Actor, TokenError>;
+
+    /// Returns soon after something ended or changed here: then a recheck need not wait for its
+    /// second. For one waiter. It may never return: nothing may depend on it but speed.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
 }
 
 /// A wish to register.

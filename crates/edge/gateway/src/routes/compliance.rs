@@ -78,6 +78,7 @@ pub(crate) async fn export(
         (status = 200, description = "What was checked", body = ErasedBody),
         (status = 403, description = "`admin_only`", body = ProblemDocument),
         (status = 404, description = "`user_not_found`", body = ProblemDocument),
+        (status = 409, description = "`last_admin`", body = ProblemDocument),
     ),
     security(("token" = []), ("cookie" = []))
 )]

@@ -153,6 +153,10 @@ async fn nothing_readable_is_left_of_an_erased_person_and_no_restore_brings_them
     let said = klatch(&["backup"], &[&[("--data-dir", data.as_path())], &backup[..]].concat());
     assert_eq!(said.exit, Exit::Code(0), "{}", said.err);
 
+    let me = admin.get("/api/v1/users/me").await.unwrap().success().unwrap();
+    let path = format!("/api/v1/admin/users/{}/erase", me.text("userId").unwrap());
+    // Somebody has to run the server.
+    admin.post(&path, &json!({})).await.unwrap().problem(409, "last_admin").unwrap();
     let path = format!("/api/v1/admin/users/{user}/erase");
     let erased = admin.post(&path, &json!({})).await.unwrap().success().unwrap();
     let checked = erased.0["checked"].as_array().unwrap();

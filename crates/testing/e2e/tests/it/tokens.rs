@@ -37,7 +37,7 @@ async fn forged_and_ended_tokens_are_refused_on_every_surface() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_logout_ends_open_connections_within_a_second_or_two() {
+async fn a_logout_ends_open_connections_within_a_second() {
     let _turn = quiet::beside_others().await.unwrap();
     let server = Server::start(Settings::default()).await.unwrap();
     let body =
@@ -51,8 +51,7 @@ async fn a_logout_ends_open_connections_within_a_second_or_two() {
     let begun = Instant::now();
     assert_eq!(rest.post("/api/v1/auth/logout", &json!({})).await.unwrap().status, 204);
     assert_eq!(receiver.closed(SOON).await.unwrap(), Some(4020));
-    // A second by promise, another for a busy machine.
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let answer = rest.get("/api/v1/users/me").await.unwrap();
     answer.problem(401, "session_revoked").unwrap();
     assert!(socket::connect(server.address(), &token, "").await.is_err());
