@@ -123,9 +123,10 @@ impl State {
     fn due(&mut self, ttl: Duration) -> Option<Due> {
         let now = Instant::now();
         let due = now.checked_add(ttl)?;
-        let ms = due.duration_since(*self.origin.get_or_insert(now)).as_millis();
+        let after = due.duration_since(*self.origin.get_or_insert(now));
         // Never too early: a part of a millisecond counts as a whole one.
-        Due::new(u64::try_from(ms).ok()?.checked_add(1)?)
+        let ms = u64::try_from(after.as_nanos().div_ceil(1_000_000)).ok()?;
+        Some(Due::new(ms).unwrap_or(Due::MIN))
     }
 
     fn time(&self, due: Due) -> Option<Instant> {

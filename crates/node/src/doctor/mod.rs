@@ -31,7 +31,7 @@ pub(crate) struct DoctorArgs {
     /// Where everything is kept, or will be [default: ./data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
-    /// The address that people use, through whatever proxies: http(s)://host[:port]
+    /// The address that people use, through whatever proxies: `http(s)://host[:port]`
     /// [default: `server.public_url`].
     #[arg(long, value_name = "URL")]
     url: Option<String>,

@@ -81,7 +81,7 @@ pub trait TokenVerifier: Send + Sync {
     /// Returns soon after something ended or changed here: then a recheck need not wait for its
     /// second. For one waiter. It may never return: nothing may depend on it but speed.
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -92,8 +92,9 @@ async fn doctor(here: &Path, arguments: &[&str]) -> (Said, Value) {
             run(&words, &[], &here).unwrap()
         })
     };
-    let (said, json) = tokio::join!(ask(&[]), ask(&["--json"]));
-    let (said, json) = (said.unwrap(), json.unwrap());
+    // One after the other: each tries the port, and would find it taken by the other.
+    let said = ask(&[]).await.unwrap();
+    let json = ask(&["--json"]).await.unwrap();
     assert_eq!(said.exit, json.exit, "{said:?} {json:?}");
     let report = serde_json::from_str(&json.out).unwrap();
     (said, report)

@@ -127,6 +127,13 @@ fn everything_is_exported(data: &Path, to: &Path) {
     std::fs::remove_file(to).unwrap();
 }
 
+/// Somebody has to run the server.
+async fn the_last_administrator_stays(admin: &Rest) {
+    let me = admin.get("/api/v1/users/me").await.unwrap().success().unwrap();
+    let path = format!("/api/v1/admin/users/{}/erase", me.text("userId").unwrap());
+    admin.post(&path, &json!({})).await.unwrap().problem(409, "last_admin").unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_readable_is_left_of_an_erased_person_and_no_restore_brings_them_back() {
     let _turn = quiet::beside_others().await.unwrap();
@@ -153,10 +160,7 @@ async fn nothing_readable_is_left_of_an_erased_person_and_no_restore_brings_them
     let said = klatch(&["backup"], &[&[("--data-dir", data.as_path())], &backup[..]].concat());
     assert_eq!(said.exit, Exit::Code(0), "{}", said.err);
 
-    let me = admin.get("/api/v1/users/me").await.unwrap().success().unwrap();
-    let path = format!("/api/v1/admin/users/{}/erase", me.text("userId").unwrap());
-    // Somebody has to run the server.
-    admin.post(&path, &json!({})).await.unwrap().problem(409, "last_admin").unwrap();
+    the_last_administrator_stays(&admin).await;
     let path = format!("/api/v1/admin/users/{user}/erase");
     let erased = admin.post(&path, &json!({})).await.unwrap().success().unwrap();
     let checked = erased.0["checked"].as_array().unwrap();

@@ -287,9 +287,14 @@ async fn signed_in(server: &Server, name: &str) -> (Rest, String, Heard, JoinHan
     let made = server.rest().post("/api/v1/auth/register", &body).await.unwrap();
     let made = made.success().unwrap();
     let token = made.text("accessToken").unwrap();
-    let (_, mut receiver) = socket::connect(server.address(), &token, "").await.unwrap();
+    let (sender, mut receiver) = socket::connect(server.address(), &token, "").await.unwrap();
     receiver.next_of("hello", SOON).await.unwrap();
-    let (heard, task) = tap(receiver);
+    let (heard, tapped) = tap(receiver);
+    // The half that sends keeps the connection open.
+    let task = tokio::spawn(async move {
+        tapped.await.unwrap();
+        drop(sender);
+    });
     let id = made.0["user"]["userId"].as_str().unwrap().to_owned();
     (Rest::new(server.address(), Some(token)), id, heard, task)
 }
@@ -310,6 +315,8 @@ async fn the_last_frame_under_load_comes_within_a_second_of_a_removal_and_of_a_s
         load.push(tokio::spawn(async move {
             while busy.load(std::sync::atomic::Ordering::Relaxed) {
                 rest.post(&path, &json!({"content": "busy"})).await.unwrap().success().unwrap();
+                // A room that is too loud would be told of by notices, one a second.
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }));
     }

@@ -44,13 +44,18 @@ fn args() -> Args {
 }
 
 #[test]
-fn the_bare_writer_gives_three_rows_with_rates_and_costs() {
+fn the_bare_writer_gives_four_rows_with_rates_and_costs() {
     let mut progress = Vec::new();
     let report = run(&args(), &mut progress).unwrap();
     let names: Vec<&str> = report.rows.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(
         names,
-        ["bare writer, 8 frames a write", "bare writer, 1 frame a write", "bare writer, rooms"]
+        [
+            "bare writer, 8 frames a write",
+            "bare writer, 1 frame a write",
+            "bare writer, a few times a second",
+            "bare writer, rooms"
+        ]
     );
     for row in &report.rows {
         assert!(row.figures["per_second"].min > 1.0, "{row:?}");
@@ -61,7 +66,7 @@ fn the_bare_writer_gives_three_rows_with_rates_and_costs() {
     let table = report.markdown();
     assert!(table.contains("| bare writer, rooms |") && table.contains("2001-09-09"), "{table}");
     let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
-    assert_eq!(json["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(json["rows"].as_array().unwrap().len(), 4);
     assert!(String::from_utf8(progress).unwrap().contains("baseline (2 of 2)"));
 }
 
