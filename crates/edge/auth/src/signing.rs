@@ -57,7 +57,7 @@ impl SigningKeys {
         Self { current: Key::new(current), older: older.iter().map(Key::new).collect() }
     }
 
-    /// Keys from the secrets that [`SigningKeys::secrets`] told, the current one first.
+    /// Keys from the secrets that `SigningKeys::secrets` told, the current one first.
     pub fn of(secrets: &[[u8; 32]]) -> Option<Self> {
         let (current, older) = secrets.split_first()?;
         Some(Self::new(current, older))
