@@ -106,7 +106,10 @@ impl Auth {
             0..=LOGIN_BYTES_MAX => self.find(login).await.map_err(ServiceError::from)?,
             _ => None,
         };
-        if let Some(account) = account.filter(|account| !account.bot && !account.banned) {
+        let may = |account: &Account| !account.bot && !account.banned;
+        if let Some(account) = account.filter(may)
+            && self.parts.mailer.is_some()
+        {
             self.letters.ask(account.user);
         }
         Ok(())

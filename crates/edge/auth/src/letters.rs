@@ -26,6 +26,7 @@ impl Default for Letters {
 }
 
 impl Letters {
+    /// Only where there is a mailer: without one nobody takes them out.
     pub(crate) fn ask(&self, user: UserId) {
         if self.ask.try_send(user).is_err() {
             tracing::warn!("too many letters wait already: one is not sent");

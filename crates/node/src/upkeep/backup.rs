@@ -172,7 +172,7 @@ impl Sources {
         for (place, what) in [(&to_real, "the backup"), (&keys_real, "its keys")] {
             if fs::metadata(existing(place))?.dev() == device {
                 let place = place.display();
-                notes.push(format!("{what} in {place} is on the same disk as the data"));
+                notes.push(format!("on the same disk as the data: {what} in {place}"));
             }
         }
         Ok(notes)

@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) disordered: u64,
     /// Events of rooms that a connection's user is not in.
     pub(crate) foreign: u64,
+    /// How often a connection was told that a room went on, instead of what was said there.
+    pub(crate) notices: u64,
     /// Refused messages by code.
     pub(crate) errors: BTreeMap<String, u64>,
 }
@@ -214,6 +216,7 @@ impl Ledger {
             }
             Said::Ack { request, position } => self.acknowledged(request, position),
             Said::Error { request, code } => self.refused(request, code),
+            Said::Notice => self.figures.notices += 1,
             _ => {}
         }
         if matches!(said, Said::Event { .. } | Said::Hello | Said::Resumed(_)) {

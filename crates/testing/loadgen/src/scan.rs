@@ -26,7 +26,9 @@ pub(crate) enum Said<'a> {
     Resumed(&'a [u8]),
     /// A resume's positions mean nothing to the server.
     Invalid,
-    /// Presence, receipts, the light form of `room` and so on.
+    /// Told instead of bodies: the room has gone on.
+    Notice,
+    /// Presence, receipts and so on.
     Other,
 }
 
@@ -83,6 +85,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Said<'_> {
                     let content = value_after(bytes, b"\"content\":\"");
                     Said::Event { room, seq, mark: content.and_then(Mark::parse) }
                 }
+                (Some(_), None) if find(bytes, b"\"headSeq\":").is_some() => Said::Notice,
                 _ => Said::Other,
             }
         }
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn events_without_a_seq_of_their_own_and_texts_of_others_have_no_mark() {
         let light = br#"{"type":"room","payload":{"roomId":"r","headSeq":7}}"#;
-        assert_eq!(frame(light), Said::Other);
+        assert_eq!(frame(light), Said::Notice);
         let foreign = br#"{"type":"message","payload":{"roomId":"r","seq":1,"content":"kind"}}"#;
         assert_eq!(frame(foreign), Said::Event { room: b"r", seq: 1, mark: None });
         assert_eq!(frame(b"{}"), Said::Other);

@@ -20,9 +20,10 @@ export function ForgotPage({ homeHref }: { homeHref: string }) {
         <h1>Forgot your password?</h1>
         <p className="auth-lead" role="status">
           {asked
-            ? 'If there is such an account, a letter with a link is on its way; the link works for ' +
-              '30 minutes. No letter? This server may not send any: ask an administrator for a link.'
-            : 'Say who you are, and a link that sets a new one is sent to your address.'}
+            ? 'Noted. If this server sends letters, one with a link comes to your address; the link ' +
+              'works for 30 minutes. If none comes, ask an administrator for a link.'
+            : 'Say who you are. A server that sends letters sends you a link; on others ask an ' +
+              'administrator for one.'}
         </p>
         {!asked && (
           <>

@@ -113,6 +113,10 @@ impl<'a> Bench<'a> {
             sample.put("records_per_sync", records);
         }
         sample.put("load_cpu_percent", stretch.load_cpu.seconds / stretch.seconds * 100.0);
+        // They say why messages never arrived, if some did not: a reader that lagged.
+        if figures.notices > 0 {
+            sample.put("notices", whole(figures.notices));
+        }
         if stretch.unfinished > 0 {
             sample.errors.insert("never_finished".to_owned(), stretch.unfinished);
         }
