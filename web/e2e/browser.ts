@@ -13,8 +13,11 @@ const BROWSER =
 
 export const SCREENSHOTS = new URL('./screenshots/', import.meta.url).pathname;
 
-export function launch(): Promise<Browser> {
-  return chromium.launch({
+/** All that were launched and still run. */
+export const browsers = new Set<Browser>();
+
+export async function launch(): Promise<Browser> {
+  const browser = await chromium.launch({
     executablePath: BROWSER,
     args: [
       '--no-sandbox',
@@ -27,6 +30,9 @@ export function launch(): Promise<Browser> {
       '--disable-sync',
     ],
   });
+  browsers.add(browser);
+  browser.on('disconnected', () => browsers.delete(browser));
+  return browser;
 }
 
 /** Failures of a page that nobody sees: scripts, refused styles, the content security policy. */
