@@ -117,6 +117,22 @@ impl Consumers {
         }
     }
 
+    /// Up to where each has finished everything; zero of one whose place is damaged.
+    pub(super) fn floors(&self, disk: &dyn Disk) -> io::Result<Vec<(String, u64)>> {
+        let map = self.0.lock();
+        let known = map.iter().map(|(name, place)| (name.clone(), place.lock().floor()));
+        let mut floors: Vec<_> = known.collect();
+        for name in disk.list(DIR)?.into_iter().filter(|name| name.ends_with(ENDING)) {
+            if !map.contains_key(&name) {
+                floors.push((name, 0));
+            }
+        }
+        for (name, _) in &mut floors {
+            *name = name.trim_end_matches(ENDING).to_owned();
+        }
+        Ok(floors)
+    }
+
     /// As [`Consumers::save`], durably.
     pub(super) fn save_durably(&self, disk: &dyn Disk) {
         self.save(disk);
@@ -171,6 +187,8 @@ impl EmbeddedConsumer {
         for offset in due {
             again.push((offset, self.shared.record(self.stream, Offset(offset)).await?));
         }
+        // A new consumer begins with what is there; none that is in use is overtaken.
+        let cursor = cursor.max(self.shared.start(self.stream));
         let room = room.min(limit - again.len());
         let new = match room {
             0 => Ok(Batch { records: Vec::new(), through: Offset(cursor) }),

@@ -80,6 +80,8 @@ impl EmbeddedLog {
             copied.end = Offset(check(shared, &part, &*file)?);
             copied.files.push(path);
         }
+        // After the list of segments: it holds what is kept of all that came before them.
+        copied.files.extend(shared.kept.copy(target).map_err(io("copy"))?);
         target.sync_dir(DIR).map_err(io("copy"))?;
         Ok(copied)
     }

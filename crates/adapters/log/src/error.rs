@@ -18,6 +18,11 @@ pub(super) fn corrupt(operation: &'static str, why: impl Into<String>) -> PortEr
     port(ErrorKind::Corrupt, operation).because(why.into())
 }
 
+/// What was asked for lies at or before `start`, after which the log begins.
+pub(super) fn forgotten(start: u64) -> PortError {
+    port(ErrorKind::Forgotten, "read").because(format!("it begins after offset {start}"))
+}
+
 /// For `map_err`.
 pub(super) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> PortError {
     move |error| {

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::batch::stream_number;
 use super::index::{Merge, merged_path, write_merged};
+use super::space::remove_if_there;
 use super::table::{HeadKey, HeadMap, Table};
 use crate::disk::Disk;
 
@@ -198,7 +199,8 @@ impl Heads {
             for file in run.iter().filter_map(Covered::merged_file) {
                 // The file of the oldest one was replaced by the merged one under the same name.
                 if Some(&file) != merged.merged_file().as_ref() {
-                    disk.remove(&file)?;
+                    // Gone already when it was forgotten meanwhile.
+                    remove_if_there(disk, &file)?;
                 }
             }
         }

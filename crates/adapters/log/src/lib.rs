@@ -9,6 +9,7 @@
 //! - `log/<first offset>.idx` beside each older one: where batches lie and the newest record of
 //!   each key (`index`, `table`); `.heads`: the same of many segments. All can be made again.
 //! - `log/epoch`, `log/lock`, `log/spare`; `consumers/<name>`: places of durable consumers
+//! - `log/kept`: records of SYSTEM whose segments were forgotten (`forget`, `kept`)
 //!
 //! Threads: `klatch-log-write` writes and syncs (`writer`), `klatch-log-done` tells what became of
 //! appends, `klatch-log-fill` keeps zeros ahead of the end (`space`), `klatch-log-tend` writes
@@ -23,9 +24,11 @@ pub mod disk;
 mod draft;
 mod epoch;
 mod error;
+mod forget;
 mod glance;
 mod heads;
 mod index;
+mod kept;
 mod port;
 mod progress;
 mod queue;
@@ -49,18 +52,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use klatch_domain::{Clock, Entropy};
-use klatch_ports::{Epoch, Offset, PortResult};
+use klatch_ports::{Epoch, PortResult};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::disk::{Disk, DiskLock};
 use consumer::Consumers;
 use heads::Heads;
+use kept::Kept;
 use queue::Queue;
 use reader::Reader;
 use recover::{recover, take_lock};
-use segment::{Segments, index_path, segment_path};
-use space::{Space, remove_if_there};
+use segment::Segments;
+use space::Space;
 use stats::Stats;
 use stepped::Stepper;
 use tail::Tail;
@@ -106,9 +110,12 @@ struct Shared {
     heads: Heads,
     tail: Tail,
     reader: Reader,
+    kept: Kept,
     space: Space,
     consumers: Consumers,
     stats: Stats,
+    /// Held while segments are removed.
+    forgetting: Mutex<()>,
     /// Offset of the last record that readers may see.
     durable: AtomicU64,
     /// Changes after `durable` did.
@@ -186,6 +193,7 @@ impl EmbeddedLog {
         let lock = take_lock(&*disk)?;
         let recovered = recover(&*disk, &config, entropy)?;
         let start = recovered.start;
+        let kept = Kept::load(&*disk, recovered.segments.first())?;
         let consumers =
             Consumers::load(&*disk, start.last, clock.now()).map_err(error::io("open"))?;
         let file = Arc::clone(&recovered.segments.active().file);
@@ -197,7 +205,9 @@ impl EmbeddedLog {
             tail: Tail::new(config.tail_bytes),
             reader: Reader::new(Arc::clone(&disk), config.read_cache_bytes),
             space: Space::new(file, start.filled, config.reserve_bytes, config.space_interval),
+            kept,
             consumers,
+            forgetting: Mutex::default(),
             stats: Stats::default(),
             durable: AtomicU64::new(start.last),
             moved: watch::Sender::new(()),
@@ -235,32 +245,6 @@ impl EmbeddedLog {
     /// What the log did since it was opened.
     pub fn stats(&self) -> LogStats {
         self.shared.stats.snapshot(self.shared.queue.bytes())
-    }
-
-    /// Removes the oldest segments as long as they hold nothing from `offset` on; where the log
-    /// begins then. Blocks. The segment that is written to always stays.
-    ///
-    /// # Errors
-    /// What the disk says; what was to be removed is not shown any more all the same.
-    pub fn forget_before(&self, offset: Offset) -> PortResult<Offset> {
-        let shared = &self.shared;
-        let gone = shared.segments.forget_before(offset.0);
-        let forgotten = shared.segments.first() - 1;
-        let merged = shared.heads.forget(forgotten);
-        let remove = || {
-            for segment in &gone {
-                // Oldest first: what a crash leaves is still without gaps.
-                shared.disk.remove(&segment_path(segment.base))?;
-                remove_if_there(&*shared.disk, &index_path(segment.base))?;
-                shared.disk.sync_dir(segment::DIR)?;
-            }
-            for file in &merged {
-                remove_if_there(&*shared.disk, file)?;
-            }
-            io::Result::Ok(())
-        };
-        remove().map_err(error::io("forget"))?;
-        Ok(Offset(forgotten))
     }
 }
 

@@ -43,13 +43,27 @@ impl Shared {
         if after.0 >= end || limit == 0 {
             return Ok(Batch { records: Vec::new(), through: after });
         }
-        if let Some(batch) = self.tail.read(stream, (after.0, end), limit) {
+        let is_there = after.0 + 1 >= self.segments.first();
+        if is_there && let Some(batch) = self.tail.read(stream, (after.0, end), limit) {
             return Ok(batch);
         }
-        self.blocking("read", move |shared| {
-            shared.reader.read(&shared.segments, stream, (after.0, end), limit)
-        })
-        .await
+        self.blocking("read", move |shared| shared.read_from_disk(stream, (after.0, end), limit))
+            .await
+    }
+
+    fn read_from_disk(
+        &self,
+        stream: StreamId,
+        (after, end): (u64, u64),
+        limit: usize,
+    ) -> PortResult<Batch> {
+        let read = self.reader.read(&self.segments, stream, (after, end), limit);
+        match read {
+            Err(error) if error.kind == ErrorKind::Forgotten && stream == StreamId::System => {
+                self.kept.read(after, self.segments.first(), limit)
+            }
+            read => read,
+        }
     }
 
     pub(super) async fn record(
@@ -61,10 +75,11 @@ impl Shared {
             return Ok(None);
         }
         let record = match self.tail.record(offset.0) {
-            Some(record) => Some(record),
-            None => {
+            Some(record) if offset.0 >= self.segments.first() => Some(record),
+            _ => {
                 self.blocking("record", move |shared| {
-                    shared.reader.record(&shared.segments, offset.0)
+                    let found = shared.reader.record(&shared.segments, offset.0)?;
+                    found.map_or_else(|| shared.kept.record(offset.0), |found| Ok(Some(found)))
                 })
                 .await?
             }
@@ -135,9 +150,9 @@ impl LogReader for EmbeddedLog {
         Ok(Offset(self.shared.end()))
     }
 
-    async fn start(&self, _stream: StreamId, partition: Partition) -> PortResult<Offset> {
+    async fn start(&self, stream: StreamId, partition: Partition) -> PortResult<Offset> {
         check(partition, "start")?;
-        Ok(Offset(self.shared.segments.first() - 1))
+        Ok(Offset(self.shared.start(stream)))
     }
 
     async fn read(
@@ -177,10 +192,13 @@ impl LogReader for EmbeddedLog {
 
     async fn head(&self, stream: StreamId, key: Key) -> PortResult<Option<Offset>> {
         let key = head_key(stream, key);
-        if let Memory::Knows(found) = self.shared.heads.in_memory(key) {
-            return Ok(found.map(Offset));
+        match self.shared.heads.in_memory(key) {
+            // It may be kept although its segment is gone.
+            Memory::Knows(None) if stream == StreamId::System => {}
+            Memory::Knows(found) => return Ok(found.map(Offset)),
+            Memory::CannotTell => {}
         }
-        let find = move |shared: &Arc<Shared>| shared.find_head(key).map_err(io("head"));
+        let find = move |shared: &Arc<Shared>| shared.head(key).map_err(io("head"));
         Ok(self.shared.blocking("head", find).await?.map(Offset))
     }
 

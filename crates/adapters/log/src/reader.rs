@@ -10,7 +10,7 @@ use klatch_ports::{Offset, PortResult, StreamId};
 use parking_lot::Mutex;
 
 use super::batch::{HEADER, Header, decode};
-use super::error::{corrupt, io};
+use super::error::{corrupt, forgotten, io};
 use super::index::IndexHeader;
 use super::scan::scan;
 use super::segment::{Found, Mark, Marks, Sealed, Segments, index_path, segment_path};
@@ -65,7 +65,7 @@ impl Reader {
     /// Up to `limit` of the records after `after` and up to `end` that `stream` shows.
     ///
     /// # Errors
-    /// `Corrupt` with the place, or what the disk says.
+    /// `Forgotten` when the first of them is gone, `Corrupt` with the place, or what the disk says.
     pub(super) fn read(
         &self,
         segments: &Segments,
@@ -76,12 +76,14 @@ impl Reader {
         let mut batch = Batch { records: Vec::new(), through: Offset(after) };
         let mut looked = 0;
         while batch.through.0 < end && batch.records.len() < limit && looked < LOOK_BYTES {
-            let next = (batch.through.0 + 1).max(segments.first());
-            let (piece, records) = match self.piece_with(segments, next) {
-                // Forgotten since: go on with what is there.
-                Err(_) if next < segments.first() => continue,
+            let next = batch.through.0 + 1;
+            let found = match self.piece_with(segments, next) {
+                // Forgotten, maybe since: what was read before is whole up to there.
+                _ if next < segments.first() && batch.through.0 > after => break,
+                _ if next < segments.first() => return Err(forgotten(segments.first() - 1)),
                 found => found?,
             };
+            let (piece, records) = found;
             looked += piece.end - piece.mark.position;
             let skip = usize::try_from(next.saturating_sub(piece.mark.offset)).unwrap_or(0);
             let before = batch.through;

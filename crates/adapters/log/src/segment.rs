@@ -244,6 +244,28 @@ impl Segments {
         sealed
     }
 
+    /// The last record of the oldest sealed segments in which everything was appended before
+    /// `time`.
+    pub(super) fn older_than(&self, time: Timestamp) -> Option<u64> {
+        self.last_of(|sealed| sealed.last_time < time)
+    }
+
+    /// The last record of the sealed segments that end before `offset`.
+    pub(super) fn ending_before(&self, offset: u64) -> Option<u64> {
+        self.last_of(|sealed| sealed.last < offset)
+    }
+
+    fn last_of(&self, is_before: impl Fn(&Sealed) -> bool) -> Option<u64> {
+        let listed = self.0.read();
+        let count = listed.sealed.partition_point(|sealed| is_before(sealed));
+        count.checked_sub(1).and_then(|index| listed.sealed.get(index)).map(|sealed| sealed.last)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.read().sealed.len() + 1
+    }
+
     /// Takes out the sealed segments that end before `offset`.
     pub(super) fn forget_before(&self, offset: u64) -> Vec<Arc<Sealed>> {
         let mut listed = self.0.write();

@@ -203,7 +203,7 @@ impl Writer {
         if let Expected::Head(expected) = append.expected {
             let actual = match self.overlay.get(&key) {
                 Some(offset) => Some(*offset),
-                None => self.shared.find_head(key).map_err(|error| {
+                None => self.shared.head(key).map_err(|error| {
                     // Nothing was appended; the kind says that someone must look.
                     AppendError::Port(port_io("append")(error))
                 })?,

@@ -22,8 +22,8 @@ use consumer::{MemoryConsumer, Progress};
 
 /// A log that lives as long as this object; clones are handles to the same log.
 ///
-/// Appends take effect, and their completions run, on the thread that submits. Nothing is ever
-/// forgotten, so it grows with what is appended.
+/// Appends take effect, and their completions run, on the thread that submits. Nothing is forgotten
+/// unless [`MemoryLog::forget_before`] is called.
 #[derive(Clone, Debug)]
 pub struct MemoryLog(Arc<Shared>);
 
@@ -48,6 +48,8 @@ struct State {
 struct PartitionLog {
     records: Vec<Record>,
     heads: HashMap<(StreamId, Key), Offset>,
+    /// Records up to here, but those of SYSTEM, are not shown any more.
+    forgotten: Offset,
 }
 
 impl MemoryLog {
@@ -60,6 +62,19 @@ impl MemoryLog {
         Self(Arc::new(Shared { epoch, partitions, clock, state: Mutex::new(state), moved }))
     }
 
+    /// Forgets every record before `offset`, for tests of those who read: nothing asks whether it
+    /// may, and the memory is not given back.
+    ///
+    /// # Errors
+    /// There is no such partition.
+    pub fn forget_before(&self, partition: Partition, offset: Offset) -> PortResult<()> {
+        let mut state = self.0.state.lock();
+        let log = state.partition(partition, "forget")?;
+        let last = Offset(offset.0.saturating_sub(1)).min(log.end());
+        log.forgotten = log.forgotten.max(last);
+        Ok(())
+    }
+
     fn try_append(&self, append: &Append) -> Result<Appended, AppendError> {
         if !append.is_within_limits() {
             return Err(AppendError::Port(misconfigured("append", "the append exceeds a limit")));
@@ -68,7 +83,7 @@ impl MemoryLog {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock();
         let log = state.partition(partition, "append").map_err(AppendError::Port)?;
-        let head = log.heads.get(&(append.stream, append.key)).copied();
+        let head = log.head(append.stream, append.key);
         if matches!(append.expected, Expected::Head(expected) if expected != head) {
             return Err(AppendError::Conflict { actual: head });
         }
@@ -111,6 +126,18 @@ impl State {
 impl PartitionLog {
     fn end(&self) -> Offset {
         Offset(self.records.len() as u64)
+    }
+
+    pub(super) fn start(&self, stream: StreamId) -> Offset {
+        if stream == StreamId::System { Offset::ZERO } else { self.forgotten }
+    }
+
+    fn is_there(&self, home: StreamId, offset: Offset) -> bool {
+        offset > self.start(home)
+    }
+
+    fn head(&self, stream: StreamId, key: Key) -> Option<Offset> {
+        self.heads.get(&(stream, key)).copied().filter(|head| self.is_there(stream, *head))
     }
 
     fn push(&mut self, append: &Append, new: &NewRecord, appended_at: Timestamp) {
@@ -173,8 +200,8 @@ impl LogReader for MemoryLog {
         self.with(partition, "end", PartitionLog::end)
     }
 
-    async fn start(&self, _stream: StreamId, partition: Partition) -> PortResult<Offset> {
-        self.with(partition, "start", |_| Offset::ZERO)
+    async fn start(&self, stream: StreamId, partition: Partition) -> PortResult<Offset> {
+        self.with(partition, "start", |log| log.start(stream))
     }
 
     async fn read(
@@ -184,7 +211,12 @@ impl LogReader for MemoryLog {
         after: Offset,
         limit: usize,
     ) -> PortResult<Batch> {
-        self.with(partition, "read", |log| log.read(stream, after, limit))
+        self.with(partition, "read", |log| {
+            if after < log.start(stream) {
+                return Err(PortError::new(ErrorKind::Forgotten, "memory log", "read"));
+            }
+            Ok(log.read(stream, after, limit))
+        })?
     }
 
     async fn wait(
@@ -212,13 +244,14 @@ impl LogReader for MemoryLog {
         time: Timestamp,
     ) -> PortResult<Offset> {
         self.with(partition, "at_time", |log| {
-            Offset(log.records.partition_point(|record| record.appended_at < time) as u64)
+            let before = log.records.partition_point(|record| record.appended_at < time);
+            Offset(before as u64).max(log.forgotten)
         })
     }
 
     async fn head(&self, stream: StreamId, key: Key) -> PortResult<Option<Offset>> {
         let partition = self.partition_of(stream, key);
-        self.with(partition, "head", |log| log.heads.get(&(stream, key)).copied())
+        self.with(partition, "head", |log| log.head(stream, key))
     }
 
     async fn record(
@@ -230,7 +263,8 @@ impl LogReader for MemoryLog {
         self.with(partition, "record", |log| {
             let index = usize::try_from(offset.0).ok()?.checked_sub(1)?;
             let record = log.records.get(index)?;
-            record.kind.is_shown_in(record.home, stream).then(|| record.clone())
+            let is_there = log.is_there(record.home, offset);
+            (is_there && record.kind.is_shown_in(record.home, stream)).then(|| record.clone())
         })
     }
 }

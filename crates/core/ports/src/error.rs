@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Throttled,
     /// No space left: writes are refused, reads go on.
     Full,
+    /// The log no longer holds what was asked for: begin at its start, or from a snapshot.
+    Forgotten,
     /// Stored data contradicts itself. Someone must look.
     Corrupt,
     /// The engine is set up in a way that cannot work.
@@ -67,6 +69,7 @@ impl fmt::Display for PortError {
             ErrorKind::Timeout => "did not answer in time",
             ErrorKind::Throttled => "asks to slow down",
             ErrorKind::Full => "has no space left",
+            ErrorKind::Forgotten => "has forgotten what was asked for",
             ErrorKind::Corrupt => "holds data that contradicts itself",
             ErrorKind::Misconfigured => "is misconfigured",
             ErrorKind::Closed => "is shutting down",

@@ -284,16 +284,16 @@ pub trait LogReader: Send + Sync {
     /// The end of the durable part: the offset of the newest record, or a later one. Cheap.
     async fn end(&self, stream: StreamId, partition: Partition) -> PortResult<Offset>;
 
-    /// The offset before the oldest record that is still there; 0 while nothing was forgotten.
+    /// The offset before the oldest record of `stream` that is still there; 0 while nothing was
+    /// forgotten. Records of [`StreamId::System`] are never forgotten: no read model holds them.
     async fn start(&self, stream: StreamId, partition: Partition) -> PortResult<Offset>;
 
     /// Up to `limit` records after `after`. An empty batch with `through == after`: nothing yet.
     /// May return fewer, or none, although more are there; `through` then is before the end.
-    /// Begins at [`LogReader::start`] when `after` lies before it: whoever must miss nothing
-    /// compares the two.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] names the damaged place; other parts of the log stay readable.
+    /// [`ErrorKind::Forgotten`]: `after` lies before [`LogReader::start`], so that something would
+    /// be missed. [`ErrorKind::Corrupt`] names the damaged place; other parts stay readable.
     /// [`ErrorKind::Misconfigured`]: there is no such partition.
     async fn read(
         &self,
@@ -321,7 +321,8 @@ pub trait LogReader: Send + Sync {
     ) -> PortResult<Offset>;
 
     /// The newest durable record of `key` that was appended to `stream`, if the log still holds
-    /// one: what [`Expected::Head`] is compared with. Copies shown in a stream do not count.
+    /// one: what [`Expected::Head`] is compared with. A room quiet for longer than retention has
+    /// none; its end is in the read model. Copies shown in a stream do not count.
     async fn head(&self, stream: StreamId, key: Key) -> PortResult<Option<Offset>>;
 
     /// The record at `offset`, if `stream` shows it and it is still there.

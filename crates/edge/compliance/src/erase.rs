@@ -7,11 +7,12 @@ use klatch_ports::api::compliance::{Checked, Erased};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::erasures::{Erasure, Traces};
 use klatch_ports::log::{Append, AppendError, Expected};
-use klatch_ports::{PortResult, Position, StreamId};
+use klatch_ports::{ErrorKind, PortError, PortResult, Position, StreamId};
 use klatch_protocol::event;
 use smallvec::smallvec;
 
 use crate::Compliance;
+use crate::look::READ_MODEL_MOST;
 
 /// How often a change of an account is tried while others change it.
 const CHANGES_TRIED: usize = 8;
@@ -126,8 +127,15 @@ impl Compliance {
     async fn is_untold(&self, user: UserId) -> PortResult<bool> {
         let log = &self.deps.log;
         let key = klatch_ports::log::Key(user.bits());
-        let Some(head) = log.head(StreamId::Meta, key).await? else { return Ok(false) };
         let partition = log.partition_of(StreamId::Meta, key);
+        let Some(head) = log.head(StreamId::Meta, key).await? else {
+            // It may have forgotten what it said of them: then the read model has it.
+            let (metadata, start) = (&self.deps.metadata, log.start(StreamId::Meta, partition));
+            if !metadata.wait_applied(partition, start.await?, READ_MODEL_MOST).await? {
+                return Err(PortError::new(ErrorKind::Timeout, "metadata", "looking for a user"));
+            }
+            return Ok(metadata.user(user).await?.is_some_and(|row| !row.is_erased()));
+        };
         let record = log.record(StreamId::Meta, partition, head).await?;
         let last = record.and_then(|record| event::decode(record.body).ok());
         Ok(!matches!(last, Some(Event::User(UserEvent { change: UserChange::Erased, .. }))))

@@ -14,7 +14,7 @@ use crate::erase::Destroyed;
 use crate::trail::{Trail, words};
 
 /// How long the read model may take to hear of it.
-const READ_MODEL_MOST: Duration = Duration::from_secs(10);
+pub(crate) const READ_MODEL_MOST: Duration = Duration::from_secs(10);
 
 /// What of the person lies sealed in the log and in the message store.
 #[derive(Default)]

@@ -116,7 +116,7 @@ fn fill(
         models::make_again(&log, dir, model)?;
     }
     lines.push("read models made again from the log".to_owned());
-    lines.extend(mend(&log, &accounts)?);
+    lines.extend(mend(dir, &log, &accounts)?);
     log.close();
     Ok(lines)
 }
@@ -174,8 +174,10 @@ fn forget(
 }
 
 /// Brings the accounts, which were copied a moment later than the log, in line with it.
-fn mend(log: &EmbeddedLog, accounts: &Accounts) -> anyhow::Result<Vec<String>> {
-    let settled = models::run(accounts.settle(log))?.context("settling the accounts")?;
+fn mend(dir: &Path, log: &EmbeddedLog, accounts: &Accounts) -> anyhow::Result<Vec<String>> {
+    let stores = Stores::open(dir, StoresConfig::default())?;
+    let settled = models::run(accounts.settle(log, &*stores.metadata))?;
+    let settled = settled.context("settling the accounts")?;
     let Settled { accounts, unannounced, released, sessions } = settled;
     Ok(vec![
         format!("{accounts} accounts, {unannounced} of them told to the log at the next start"),

@@ -234,7 +234,7 @@ async fn start_commands(
         provisioner: auth.clone(),
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
-        config: CommandConfig { read_model_wait: wait },
+        config: CommandConfig { read_model_wait: wait, ..CommandConfig::default() },
     };
     let commands = Arc::new(CommandService::new(deps, process.tasks.clone()));
     let feeder = commands.key_feeder();

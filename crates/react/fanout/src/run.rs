@@ -12,7 +12,7 @@ use klatch_ports::bus::BusPublisher;
 use klatch_ports::kv::{KvChange, KvReader, Revision};
 use klatch_ports::log::{LogReader, Record};
 use klatch_ports::metadata::MetadataReader;
-use klatch_ports::{Offset, Partition, PortResult, Position, StreamId};
+use klatch_ports::{ErrorKind, Offset, Partition, PortResult, Position, StreamId};
 use klatch_protocol::event::decode;
 use klatch_protocol::inbox::{Effect, InboxEvent, InboxFrame, subject};
 use klatch_protocol::sealed::{KeyRing, Place};
@@ -222,13 +222,22 @@ impl FanOut {
 
     async fn serve_batch(&mut self) -> PortResult<()> {
         let (stream, limit) = (StreamId::Messages, self.config.batch);
-        let batch = self.deps.log.read(stream, self.partition, self.at, limit).await?;
+        let batch = match self.deps.log.read(stream, self.partition, self.at, limit).await {
+            Err(error) if error.kind == ErrorKind::Forgotten => {
+                // Instances see the break, and close whom they cannot tell what was missed.
+                tracing::error!(at = self.at.0, %error, "fan-out was overtaken");
+                self.at = self.deps.log.start(stream, self.partition).await?;
+                return Ok(());
+            }
+            batch => batch?,
+        };
         if batch.through == self.at {
             return Ok(());
         }
         if self.instances.len() == 0 {
             self.rooms = ActiveRooms::default();
             self.at = batch.through;
+            self.stats.position.store(self.at.0, Ordering::Relaxed);
             return Ok(());
         }
         self.number_newcomers().await?;

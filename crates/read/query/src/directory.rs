@@ -72,15 +72,18 @@ impl Directory {
     /// Makes the index and keeps it fresh. Never returns: drop the future to stop it. Failures are
     /// waited out; what was read stays.
     pub async fn run(&self) {
-        let from = loop {
+        loop {
             match self.load().await {
-                Ok(from) => break from,
+                Ok(from) => {
+                    let partitions = from.into_iter();
+                    let follow =
+                        partitions.map(|(partition, offset)| self.follow(partition, offset));
+                    // Ends only when the log has forgotten what was to be followed.
+                    futures::future::select_all(follow.map(Box::pin)).await;
+                }
                 Err(error) => pause(&error).await,
             }
-        };
-        let partitions = from.into_iter();
-        let follow = partitions.map(|(partition, offset)| self.follow(partition, offset));
-        futures::future::join_all(follow).await;
+        }
     }
 
     /// Reads all users, and tells from where on to follow: where the store was before, since an
@@ -110,7 +113,12 @@ impl Directory {
         loop {
             match self.follow_once(partition, at).await {
                 Ok(through) => at = through,
-                Err(error) => pause(&error).await,
+                Err(error) => {
+                    pause(&error).await;
+                    if error.kind == ErrorKind::Forgotten {
+                        return;
+                    }
+                }
             }
         }
     }

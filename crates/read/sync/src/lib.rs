@@ -24,7 +24,7 @@ use klatch_ports::activity::{ActivityReader, ChangedRoom};
 use klatch_ports::log::LogReader;
 use klatch_ports::messages::MessageReader;
 use klatch_ports::metadata::MetadataReader;
-use klatch_ports::{Offset, PortResult, Position, StreamId};
+use klatch_ports::{ErrorKind, Offset, PortResult, Position, StreamId};
 
 pub use membership::{EventAt, changes_after, was_in};
 pub use words::open;
@@ -155,6 +155,20 @@ impl Sync {
     /// # Errors
     /// As the ports report.
     pub async fn missed(
+        &self,
+        user: UserId,
+        from: &Known,
+        to: &[Position],
+        limits: Limits,
+    ) -> PortResult<Missed> {
+        match self.find_missed(user, from, to, limits).await {
+            // The log has forgotten a part of it since the positions were judged.
+            Err(error) if error.kind == ErrorKind::Forgotten => self.snapshot(user, limits).await,
+            missed => missed,
+        }
+    }
+
+    async fn find_missed(
         &self,
         user: UserId,
         from: &Known,

@@ -89,7 +89,14 @@ impl CommandService {
         let now = self.deps.clock.now();
         let held = self.deps.claims.claim(std::slice::from_ref(&claim), now).await?;
         let id = match held {
-            Err((_, Claimed::Taken { holder, .. })) => RoomId::from_bits(holder),
+            Err((_, Claimed::Taken { holder, .. })) => {
+                let id = RoomId::from_bits(holder);
+                // The log may have forgotten a quiet one, and then would take it for a new one.
+                if let Some(state) = self.deps.load_room(id).await? {
+                    return Ok(RoomMade { room: state.room, position: None });
+                }
+                id
+            }
             Ok(()) | Err((_, Claimed::Held)) => id,
         };
         claim.holder = id.bits();
@@ -155,6 +162,7 @@ impl CommandService {
         const APPEND_MOST_MS: u64 = 60_000;
         let age = self.deps.clock.now().ms_since(RoomId::from_bits(holder).time());
         let head = self.deps.reader.head(StreamId::Messages, Key(holder)).await?;
+        self.deps.wait_forgotten(Key(holder)).await?;
         let stored = self.deps.metadata.room(RoomId::from_bits(holder)).await?;
         Ok(age > APPEND_MOST_MS && head.is_none() && stored.is_none())
     }

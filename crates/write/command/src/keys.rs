@@ -23,8 +23,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::service::Deps;
 
-/// How long a key is remembered.
-const REMEMBERED_MS: u64 = 24 * 3_600_000;
 /// Records the index takes in at once.
 const FEED_BATCH: usize = 2_000;
 /// How long the index waits for company before it takes in a few records.
@@ -42,6 +40,8 @@ pub(crate) struct KeyMemory {
     index: Arc<dyn KeyIndex>,
     reader: Arc<dyn LogReader>,
     clock: Arc<dyn Clock>,
+    /// How long a key is remembered, in milliseconds.
+    remembered: u64,
     recent: Mutex<Recent>,
     /// Held while the index takes in records: one feeder at a time.
     feeding: tokio::sync::Mutex<()>,
@@ -58,9 +58,11 @@ impl KeyMemory {
         index: Arc<dyn KeyIndex>,
         reader: Arc<dyn LogReader>,
         clock: Arc<dyn Clock>,
+        remembered: Duration,
     ) -> Self {
         let (recent, feeding) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { index, reader, clock, recent, feeding }
+        let remembered = u64::try_from(remembered.as_millis()).unwrap_or(u64::MAX);
+        Self { index, reader, clock, remembered, recent, feeding }
     }
 
     /// Brings the index at least to `offset`: what another instance appended up to there is known
@@ -102,6 +104,8 @@ impl KeyMemory {
         if at == Offset::ZERO {
             at = self.horizon(partition).await?;
         }
+        // What was forgotten is older than any key that counts.
+        at = at.max(reader.start(StreamId::Messages, partition).await?);
         loop {
             let batch = reader.read(StreamId::Messages, partition, at, FEED_BATCH).await?;
             if batch.through == at {
@@ -116,7 +120,7 @@ impl KeyMemory {
 
     /// Nothing before this offset can hold a key that still counts.
     async fn horizon(&self, partition: Partition) -> PortResult<Offset> {
-        let time = self.clock.now().0.saturating_sub(2 * REMEMBERED_MS);
+        let time = self.clock.now().0.saturating_sub(self.remembered.saturating_mul(2));
         let time = klatch_domain::Timestamp(time);
         self.reader.at_time(StreamId::Messages, partition, time).await
     }
@@ -139,8 +143,16 @@ impl KeyMemory {
     ) -> ServiceResult<Sent> {
         let gone = || PortError::new(ErrorKind::Corrupt, "log", "repeat");
         let record = self.reader.record(StreamId::Messages, known.partition, known.offset).await?;
-        let record = record.ok_or_else(gone)?;
-        if deps.clock.now().ms_since(record.appended_at) > REMEMBERED_MS {
+        let Some(record) = record else {
+            let start = self.reader.start(StreamId::Messages, known.partition).await?;
+            // The log has forgotten it, so its key is older than keys are remembered.
+            return Err(if known.offset <= start {
+                Rejection::IdempotencyMismatch.into()
+            } else {
+                gone().into()
+            });
+        };
+        if deps.clock.now().ms_since(record.appended_at) > self.remembered {
             // The bucket outlives the promise; a key this old is a client's mistake.
             return Err(Rejection::IdempotencyMismatch.into());
         }
@@ -202,7 +214,7 @@ impl KeyFeeder {
                     tracing::warn!(%error, "the key index could not follow the log");
                 }
             }
-            let horizon = self.0.clock.now().0.saturating_sub(REMEMBERED_MS);
+            let horizon = self.0.clock.now().0.saturating_sub(self.0.remembered);
             if let Err(error) = self.0.index.forget_before(klatch_domain::Timestamp(horizon)) {
                 tracing::warn!(%error, "the key index could not forget old keys");
             }

@@ -153,13 +153,17 @@ impl Deps {
     pub(crate) async fn load_room(&self, room: RoomId) -> ServiceResult<Option<RoomState>> {
         let key = Key(room.bits());
         let partition = self.reader.partition_of(StreamId::Messages, key);
-        if let Some(head) = self.reader.head(StreamId::Messages, key).await? {
-            self.wait_messages(partition, head).await?;
-        }
+        let head = self.reader.head(StreamId::Messages, key).await?;
+        let start = self.reader.start(StreamId::Messages, partition).await?;
+        // A room that the log does not know is new to it, or was quiet for longer than it goes
+        // back: then the store has it, once it has all that was forgotten.
+        self.wait_messages(partition, head.unwrap_or(start)).await?;
         let Some(stored) = self.messages.head(room).await? else { return Ok(None) };
-        self.wait_metadata(partition, stored.offset).await?;
+        self.wait_metadata(partition, stored.offset.max(start)).await?;
         let Some(row) = self.metadata.room(room).await? else { return Ok(None) };
-        Ok(Some(RoomState::new(row, stored.head, Some(stored.offset))))
+        // What an append expects is the newest event that the log still holds.
+        let head_offset = Some(stored.offset).filter(|offset| *offset > start);
+        Ok(Some(RoomState::new(row, stored.head, head_offset)))
     }
 
     async fn find(&self, room: RoomId, needs: Needs) -> ServiceResult<Found> {
@@ -209,8 +213,19 @@ impl Deps {
 
     /// Whether the log or the store knows `user`.
     pub(crate) async fn user_exists(&self, user: UserId) -> ServiceResult<bool> {
-        let on_log = self.reader.head(StreamId::Meta, Key(user.bits())).await?.is_some();
-        Ok(on_log || self.metadata.user(user).await?.is_some())
+        let key = Key(user.bits());
+        if self.reader.head(StreamId::Meta, key).await?.is_some() {
+            return Ok(true);
+        }
+        self.wait_forgotten(key).await?;
+        Ok(self.metadata.user(user).await?.is_some())
+    }
+
+    /// Returns once metadata has everything that the log has forgotten of `key`'s partition.
+    pub(crate) async fn wait_forgotten(&self, key: Key) -> ServiceResult<()> {
+        let partition = self.reader.partition_of(StreamId::Meta, key);
+        let start = self.reader.start(StreamId::Meta, partition).await?;
+        self.wait_metadata(partition, start).await
     }
 
     pub(crate) async fn wait_messages(

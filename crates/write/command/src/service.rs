@@ -34,11 +34,13 @@ use crate::wish::{Answer, Job, SendWish, Wish};
 pub struct CommandConfig {
     /// How long a command waits for a read model to reach the room's head before it gives up.
     pub read_model_wait: Duration,
+    /// How long a sender's own key is remembered; at most two days.
+    pub keys_remembered: Duration,
 }
 
 impl Default for CommandConfig {
     fn default() -> Self {
-        Self { read_model_wait: Duration::from_secs(3) }
+        Self { read_model_wait: Duration::from_secs(3), keys_remembered: Duration::from_hours(24) }
     }
 }
 
@@ -92,7 +94,8 @@ impl CommandService {
         let deps = Arc::new(deps);
         let (index, reader) = (Arc::clone(&deps.key_index), Arc::clone(&deps.reader));
         let clock = Arc::clone(&deps.clock);
-        let keys = Arc::new(KeyMemory::new(index, reader, clock));
+        let remembered = deps.config.keys_remembered;
+        let keys = Arc::new(KeyMemory::new(index, reader, clock, remembered));
         let sequencer = Arc::new(Sequencer::new(Arc::clone(&deps), Arc::clone(&keys), tasks));
         Self { deps, sequencer, keys, importing: Arc::new(tokio::sync::Semaphore::new(1)) }
     }

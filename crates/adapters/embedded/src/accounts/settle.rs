@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use fjall::{Readable as _, Slice};
-use klatch_domain::UserId;
+use klatch_domain::{RoomId, UserId};
 use klatch_ports::log::{Key, LogReader};
+use klatch_ports::metadata::MetadataReader;
 use klatch_ports::{PortResult, StreamId};
 
 use super::draft::Draft;
@@ -36,13 +37,17 @@ struct Changes {
 }
 
 impl Accounts {
-    /// Ends all sessions, marks accounts that `log` does not know as not announced, and gives back
-    /// names that are held for nothing. For a restored copy, before it is served. Cost: a look at
-    /// every row.
+    /// Ends all sessions, marks accounts that neither `log` nor `metadata`, which was made from it,
+    /// knows as not announced, and gives back names that are held for nothing. For a restored copy,
+    /// before it is served. Cost: a look at every row.
     ///
     /// # Errors
     /// What the disk or the log says.
-    pub async fn settle(&self, log: &dyn LogReader) -> PortResult<Settled> {
+    pub async fn settle(
+        &self,
+        log: &dyn LogReader,
+        metadata: &dyn MetadataReader,
+    ) -> PortResult<Settled> {
         let (mut settled, mut changes) = (Settled::default(), Changes::default());
         let people = self.people()?;
         let life = self.rows.life();
@@ -53,7 +58,8 @@ impl Accounts {
                     settled.accounts += 1;
                     let user = UserId::from_bits(row::last_id(&key)?);
                     let account = row::decode_account(user, &value)?;
-                    let is_told = log.head(StreamId::Meta, Key(user.bits())).await?.is_some();
+                    let is_told = log.head(StreamId::Meta, Key(user.bits())).await?.is_some()
+                        || metadata.user(user).await?.is_some();
                     if account.announced && !is_told {
                         let unannounced =
                             klatch_ports::accounts::Account { announced: false, ..account };
@@ -68,6 +74,7 @@ impl Accounts {
                     let is_of_room = matches!(key.get(1), Some(&(CHANNEL_NAME | DIRECT_PAIR)));
                     let stays = if is_of_room {
                         log.head(StreamId::Messages, Key(holder)).await?.is_some()
+                            || metadata.room(RoomId::from_bits(holder)).await?.is_some()
                     } else {
                         people.contains(&holder)
                     };

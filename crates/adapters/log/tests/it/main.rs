@@ -10,6 +10,7 @@ mod conformance;
 mod copy;
 mod damage;
 mod faults;
+mod forget_power;
 mod oracle;
 mod power;
 mod retention;

@@ -45,7 +45,16 @@ pub(crate) fn open_sim(sim: &SimDisk) -> PortResult<Arc<EmbeddedLog>> {
 
 /// Everything that `stream` shows.
 pub(crate) async fn all(log: &EmbeddedLog, stream: StreamId) -> Vec<Record> {
-    let (mut records, mut after) = (Vec::new(), Offset::ZERO);
+    all_after(log, stream, Offset::ZERO).await
+}
+
+/// Everything that `stream` shows after an offset.
+pub(crate) async fn all_after(
+    log: &EmbeddedLog,
+    stream: StreamId,
+    mut after: Offset,
+) -> Vec<Record> {
+    let mut records = Vec::new();
     loop {
         let batch = log.read(stream, Partition(0), after, 100).await.expect("read");
         if batch.through == after {

@@ -95,7 +95,8 @@ impl MemoryConsumer {
         }
         let room = OUTSTANDING_MAX.saturating_sub(progress.unfinished.len());
         let new = self.log.with(self.partition, "fetch", |log| {
-            log.read(self.stream, progress.cursor, room.min(limit - deliveries.len()))
+            let cursor = progress.cursor.max(log.start(self.stream));
+            log.read(self.stream, cursor, room.min(limit - deliveries.len()))
         })?;
         progress.cursor = new.through;
         for record in new.records {

@@ -83,3 +83,32 @@ mod clock_that_goes_back {
         read::times_of_records_never_go_back(&Backwards(Fixture::with_partitions(1))).await;
     }
 }
+
+#[tokio::test]
+async fn what_was_forgotten_is_told_and_what_is_of_the_system_stays() {
+    use klatch_ports::log::{Append, EventAppender, Expected, Key, Kind, LogReader, NewRecord};
+    use klatch_ports::{ErrorKind, Offset, Partition, StreamId};
+    let Fixture { log, .. } = Fixture::with_partitions(1);
+    for (stream, kind) in [
+        (StreamId::Messages, Kind::Send),
+        (StreamId::System, Kind::System),
+        (StreamId::Messages, Kind::Send),
+    ] {
+        let record = NewRecord { kind, body: bytes::Bytes::from_static(b"x") };
+        let records = [record].into_iter().collect();
+        let append = Append { stream, key: Key(1), expected: Expected::Any, records };
+        log.append(append).await.unwrap();
+    }
+    log.forget_before(Partition(0), Offset(3)).unwrap();
+    let (stream, here) = (StreamId::Messages, Partition(0));
+    assert_eq!(log.start(stream, here).await.unwrap(), Offset(2));
+    let refused = log.read(stream, here, Offset(1), 9).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Forgotten);
+    assert_eq!(log.read(stream, here, Offset(2), 9).await.unwrap().records.len(), 1);
+    assert_eq!(log.record(stream, here, Offset(1)).await.unwrap(), None);
+    assert_eq!(log.head(stream, Key(1)).await.unwrap(), Some(Offset(3)));
+    assert_eq!(log.start(StreamId::System, here).await.unwrap(), Offset::ZERO);
+    assert_eq!(log.head(StreamId::System, Key(1)).await.unwrap(), Some(Offset(2)));
+    let system = log.read(StreamId::System, here, Offset::ZERO, 9).await.unwrap();
+    assert_eq!(system.records.len(), 1);
+}

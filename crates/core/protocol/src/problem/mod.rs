@@ -203,6 +203,7 @@ impl From<&PortError> for Problem {
             ErrorKind::Unavailable
             | ErrorKind::Timeout
             | ErrorKind::Throttled
+            | ErrorKind::Forgotten
             | ErrorKind::Closed => Code::Unavailable,
             ErrorKind::Full => Code::StorageFull,
             ErrorKind::Corrupt | ErrorKind::Misconfigured => Code::Internal,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use klatch_domain::event::Event;
 use klatch_ports::log::Record;
-use klatch_ports::{Offset, Partition, StreamId};
+use klatch_ports::{ErrorKind, Offset, Partition, StreamId};
 use klatch_protocol::event::decode;
 use klatch_protocol::inbox::Effect;
 use klatch_protocol::ws::close::CloseCode;
@@ -29,8 +29,15 @@ impl Hub {
         while self.partition(partition).chain.last < to {
             let after = self.partition(partition).chain.last;
             let log = Arc::clone(&self.shared.deps.log);
-            let read = || log.read(StreamId::Messages, partition, after, READ_RECORDS);
-            let batch = insist!(self, "reading the log", read())?;
+            let read =
+                async || match log.read(StreamId::Messages, partition, after, READ_RECORDS).await {
+                    Err(error) if error.kind == ErrorKind::Forgotten => Ok(None),
+                    batch => batch.map(Some),
+                };
+            let Some(batch) = insist!(self, "reading the log", read())? else {
+                self.check_retention(partition).await?;
+                continue;
+            };
             if batch.through <= after {
                 // Fan-out is ahead of what this reader sees: its end will move.
                 let wait = Duration::from_millis(20);
