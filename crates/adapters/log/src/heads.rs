@@ -159,7 +159,7 @@ impl Heads {
         heads
     }
 
-    /// A sealed segment has its table now.
+    /// A sealed segment has its table now; all older ones must have theirs.
     pub(super) fn add_table(&self, covered: Covered) {
         let mut hot = self.hot.lock();
         let mut tables = self.tables.write();
@@ -220,6 +220,8 @@ impl Heads {
     /// Records up to `offset` are gone; names the files of merged tables that nobody needs now.
     pub(super) fn forget(&self, offset: u64) -> Vec<String> {
         self.forgotten.fetch_max(offset, Ordering::AcqRel);
+        let left = |heads: &HeadMap| heads.values().any(|head| *head > offset);
+        self.hot.lock().sealing.retain(|(_, heads)| left(heads));
         let mut tables = self.tables.write();
         let (kept, gone): (Vec<_>, Vec<_>) =
             tables.iter().cloned().partition(|covered| covered.last > offset);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::tend::{self, Sealing};
+use super::tend::{Sealing, Tender};
 use super::threads;
 use super::writer::{Finished, Round, Start, Writer};
 
@@ -18,6 +18,7 @@ pub(super) struct Stepper {
     writer: Option<Writer>,
     told: Receiver<Finished>,
     sealed: Receiver<Sealing>,
+    tender: Tender,
     saved: Instant,
 }
 
@@ -26,7 +27,8 @@ impl Stepper {
         let (finished, told) = channel();
         let (sealing, sealed) = channel();
         let writer = Writer::new(Arc::clone(shared), finished, sealing, start);
-        Self { writer: Some(writer), told, sealed, saved: Instant::now() }
+        let (tender, saved) = (Tender::default(), Instant::now());
+        Self { writer: Some(writer), told, sealed, tender, saved }
     }
 
     /// Serves what waits as one batch, or marks the end when nothing does; then keeps house.
@@ -42,8 +44,9 @@ impl Stepper {
             threads::tell_one(shared, finished);
         }
         while let Ok(next) = self.sealed.try_recv() {
-            tend::index_or_warn(shared, &next);
+            self.tender.add(next);
         }
+        self.tender.work(shared);
         if self.saved.elapsed() >= shared.config.consumer_save {
             self.saved = Instant::now();
             shared.consumers.save(&*shared.disk);

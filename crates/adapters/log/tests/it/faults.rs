@@ -8,9 +8,9 @@ use klatch_log::disk::sim::SimDisk;
 use klatch_log::{EmbeddedLog, LogConfig};
 use klatch_ports::log::{AppendError, EventAppender, Expected, LogReader};
 use klatch_ports::{ErrorKind, Offset, Partition, StreamId};
-use klatch_testkit::ManualClock;
+use klatch_testkit::{ManualClock, SeededEntropy};
 
-use crate::rig::{all, fill, open, open_sim, refused, send, small};
+use crate::rig::{all, fill, open, open_sim, refused, segments, send, small};
 
 const STREAM: StreamId = StreamId::Messages;
 const HERE: Partition = Partition(0);
@@ -90,6 +90,46 @@ async fn appends_stop_while_the_disk_still_has_its_reserve() {
     assert!(log.stats().refused > 0);
     sim.set_capacity(u64::MAX);
     append_when_possible(&log, ErrorKind::Full).await;
+}
+
+/// Appends a record of two sectors and lets the log do what there is to do.
+fn step_with(log: &EmbeddedLog, key: u128, expected: Expected) -> Result<Offset, AppendError> {
+    let (told, outcome) = std::sync::mpsc::channel();
+    let done = Box::new(move |outcome| told.send(outcome).unwrap());
+    log.submit(send(key, expected, vec![7; 700]), done);
+    while log.step() {}
+    outcome.recv().unwrap().map(|appended| appended.last.offset)
+}
+
+#[test]
+fn a_segment_whose_index_found_no_space_hides_no_later_record_of_its_keys() {
+    let sim = SimDisk::new(1);
+    let clock = Arc::new(ManualClock::default());
+    let log = EmbeddedLog::open_stepped(sim.disk(), small(), clock, &SeededEntropy::new(1));
+    let log = log.unwrap();
+    let fill_to = |count| {
+        for n in 0.. {
+            step_with(&log, 1, Expected::Any).unwrap();
+            // Zeros for the rest of this segment and the next are there now.
+            if count == 2 && n == 10 {
+                sim.set_capacity(sim.used());
+            }
+            if segments(&sim).len() == count {
+                return;
+            }
+        }
+    };
+    let indexes = || sim.names("log").iter().filter(|name| name.contains(".idx")).count();
+    let old = step_with(&log, 9, Expected::Any).unwrap();
+    fill_to(2);
+    assert_eq!(indexes(), 0, "{:?}", sim.names("log"));
+    sim.set_capacity(u64::MAX);
+    let new = step_with(&log, 9, Expected::Head(Some(old))).unwrap();
+    fill_to(3);
+    let stale = step_with(&log, 9, Expected::Head(Some(old)));
+    assert!(matches!(stale, Err(AppendError::Conflict { actual }) if actual == Some(new)));
+    step_with(&log, 9, Expected::Head(Some(new))).unwrap();
+    assert_eq!(indexes(), 2, "{:?}", sim.names("log"));
 }
 
 #[tokio::test]
