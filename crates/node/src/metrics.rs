@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use klatch_auth::Auth;
 use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
 use klatch_embedded::stores::{MessageStore, MetadataStore};
 use klatch_fanout::FanOutStats;
@@ -23,6 +24,7 @@ pub(crate) struct Sources {
     messages: Arc<MessageStore>,
     metadata: Arc<MetadataStore>,
     limits: Arc<Limiter>,
+    auth: Arc<Auth>,
     instance: String,
     durability: Durability,
 }
@@ -62,6 +64,7 @@ impl Sources {
             messages: adapters.messages.clone(),
             metadata: adapters.metadata.clone(),
             limits: Arc::clone(&roles.limits),
+            auth: Arc::clone(&roles.auth),
             instance: process.instance.to_string(),
             durability: Durability::of(&process.config.server.data_dir),
         }
@@ -84,6 +87,7 @@ impl Sources {
         self.fanout(&mut page);
         self.realtime(&mut page);
         self.limits(&mut page);
+        self.letters(&mut page);
         page.0
     }
 
@@ -97,6 +101,21 @@ impl Sources {
         page.counter("klatch_limits_alone_total", "Times the KV could not be asked.", alone);
         let buckets = self.limits.buckets() as u64;
         page.gauge("klatch_limits_buckets", "Windows in memory, at most 65536.", buckets);
+    }
+
+    fn letters(&self, page: &mut Page) {
+        let stats = self.auth.letter_stats();
+        page.gauge("klatch_letters_waiting", "Letters that wait, at most 256.", stats.waiting);
+        let name = "klatch_letters_total";
+        page.about(name, "counter", "Letters by what became of them.");
+        for (outcome, count) in [
+            ("sent", stats.sent),
+            ("refused", stats.refused),
+            ("given_up", stats.given_up),
+            ("dropped", stats.dropped),
+        ] {
+            page.value(name, &format!("{{outcome=\"{outcome}\"}}"), count);
+        }
     }
 
     fn log(&self, page: &mut Page) {

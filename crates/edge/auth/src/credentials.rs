@@ -9,10 +9,11 @@ use klatch_ports::api::auth::SignInError;
 use klatch_ports::api::{ServiceError, ServiceResult};
 
 use crate::accounts::folded;
+use crate::letters::Kind;
 use crate::{Auth, one_time, password};
 
 /// Life of a link that sets a new password.
-const RESET_LIFE_MS: u64 = 30 * 60_000;
+pub(crate) const RESET_LIFE_MS: u64 = 30 * 60_000;
 /// How often a change that others overtake is tried again.
 const CHANGES_TRIED: usize = 16;
 /// Longer texts are no names.
@@ -47,7 +48,16 @@ impl Auth {
 
     async fn set_password(&self, user: UserId, password: String) -> ServiceResult<()> {
         let hash = self.passwords.hash(password, &*self.parts.entropy).await?;
-        self.change(user, |account| account.password_hash = Some(hash.clone())).await?;
+        self.store_hash(user, &hash).await
+    }
+
+    /// Whoever had a password before is told by letter.
+    async fn store_hash(&self, user: UserId, hash: &str) -> ServiceResult<()> {
+        let edit = |account: &mut Account| account.password_hash = Some(hash.to_owned());
+        let (before, _) = self.change(user, edit).await?;
+        if before.password_hash.is_some() {
+            self.write_to(user, Kind::PasswordChanged);
+        }
         Ok(())
     }
 
@@ -88,12 +98,9 @@ impl Auth {
         Ok(())
     }
 
-    /// Does the same reads whoever is asked for; what differs goes on behind the answer.
-    pub(crate) async fn ask_for_reset(
-        &self,
-        login: &str,
-        address: &str,
-    ) -> Result<(), SignInError> {
+    /// Does the same whoever is asked for, and looks at no account: all of that goes on behind the
+    /// answer.
+    pub(crate) fn ask_for_reset(&self, login: &str, address: &str) -> Result<(), SignInError> {
         let now = self.parts.clock.now();
         // Every request counts, so that nobody's letter box can be filled.
         let attempt = self.lockout.attempt(&format!("reset\n{}", folded(login)), address);
@@ -102,15 +109,8 @@ impl Auth {
             return Err(SignInError::TooManyAttempts { retry_after_seconds });
         }
         self.lockout.failed(attempt, now);
-        let account = match login.len() {
-            0..=LOGIN_BYTES_MAX => self.find(login).await.map_err(ServiceError::from)?,
-            _ => None,
-        };
-        let may = |account: &Account| !account.bot && !account.banned;
-        if let Some(account) = account.filter(may)
-            && self.parts.mailer.is_some()
-        {
-            self.letters.ask(account.user);
+        if self.parts.mailer.is_some() && login.len() <= LOGIN_BYTES_MAX {
+            self.letters.ask(login.to_owned());
         }
         Ok(())
     }
@@ -152,8 +152,8 @@ impl Auth {
         let fresh = self.passwords.hash(new, &*self.parts.entropy).await?;
         let gone = resets.take_reset(hash).await.map_err(ServiceError::from)?;
         let Some(Reset { user, .. }) = gone else { return Err(SignInError::InvalidResetToken) };
-        match self.change(user, |account| account.password_hash = Some(fresh.clone())).await {
-            Ok(_) => {}
+        match self.store_hash(user, &fresh).await {
+            Ok(()) => {}
             // Erased meanwhile.
             Err(ServiceError::Rejected(Rejection::UserNotFound)) => {
                 return Err(SignInError::InvalidResetToken);

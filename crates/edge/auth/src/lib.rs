@@ -44,6 +44,7 @@ use tokio::sync::Mutex;
 
 pub use audit::AuditLog;
 pub use config::{Config, ConfigError, HashCost, TrustedIssuer};
+pub use letters::LetterStats;
 pub use signing::SigningKeys;
 
 use letters::Letters;

@@ -61,7 +61,7 @@ impl AccountApi for Auth {
     }
 
     async fn request_reset(&self, login: &str, address: &str) -> Result<(), SignInError> {
-        self.ask_for_reset(login, address).await
+        self.ask_for_reset(login, address)
     }
 
     async fn reset_password(&self, token: &str, password: String) -> Result<(), SignInError> {

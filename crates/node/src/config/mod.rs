@@ -2,14 +2,19 @@
 
 mod error;
 mod limits;
+pub(crate) mod mail;
 mod sections;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 
+use klatch_domain::Clock;
+
 use crate::cli::{ConfigArgs, ServeArgs};
+use crate::host::SystemClock;
 
 pub(crate) use error::ConfigError;
 #[cfg(test)]
@@ -55,6 +60,7 @@ pub(crate) fn for_serve(args: &ServeArgs) -> Result<Config, ConfigError> {
 pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
     crate::wiring::tls(&config)?;
+    crate::wiring::mailer(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
     crate::host::say(&toml::to_string_pretty(&config)?);
     Ok(())
 }

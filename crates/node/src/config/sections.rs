@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::ConfigError;
 use super::limits::Limits;
+use super::mail::Mail;
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -19,6 +20,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) realtime: Realtime,
     pub(crate) limits: Limits,
+    pub(crate) mail: Mail,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -287,7 +289,7 @@ impl Config {
         if self.auth.setup_token.as_ref().is_some_and(|token| token.0.len() < 16) {
             return refuse("auth.setup_token", "it must have at least 16 characters");
         }
-        Ok(())
+        self.mail.validate(self)
     }
 }
 

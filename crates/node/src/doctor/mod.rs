@@ -4,6 +4,7 @@ mod certificate;
 mod clock;
 mod disk;
 mod files;
+mod mail;
 mod port;
 mod probe;
 mod public;
@@ -172,6 +173,7 @@ async fn look(args: &DoctorArgs, config: &Config) -> Findings {
         }
     }
     port::look(config, out).await;
+    mail::look(config, out).await;
     let url = args.url.as_ref().or(config.server.public_url.as_ref());
     if let Some(url) = url {
         public::look(url, args.token.as_deref(), args.idle, out).await;

@@ -5,6 +5,7 @@ mod capacity;
 mod edges;
 mod identity;
 mod memories;
+mod post;
 mod roles;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub(crate) use adapters::Adapters;
 use capacity::Capacity;
 pub(crate) use edges::tls;
 pub(crate) use identity::DemoIssuer;
+pub(crate) use post::mailer;
 pub(crate) use roles::Roles;
 
 /// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`).

@@ -24,6 +24,7 @@ use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::sync::watch;
 
 use super::identity::{DemoIssuer, keep_keys, signing_keys};
+use super::post::mailer;
 use super::{Adapters, Process};
 use crate::config::Config;
 use crate::demo::{Bot, Host, Seeded};
@@ -64,6 +65,7 @@ impl Roles {
         let realtime =
             start_realtime(process, adapters, (&auth, &commands, &people), &limits).await?;
         forget_idle(process, adapters, &auth);
+        send_letters(process, &auth);
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
@@ -132,6 +134,14 @@ fn forget_idle(process: &Process, adapters: &Adapters, auth: &Arc<Auth>) {
     });
 }
 
+/// What waits when the server leaves is gone: who asked asks again.
+fn send_letters(process: &Process, auth: &Arc<Auth>) {
+    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
+    process.tasks.spawn(async move {
+        stop.run_until_cancelled(auth.run_letters()).await;
+    });
+}
+
 fn dead_letters(process: &Process, adapters: &Adapters) -> DeadLetters {
     DeadLetters::new(adapters.log.clone(), Arc::clone(&process.entropy))
 }
@@ -185,7 +195,7 @@ fn start_auth(
         log: adapters.log.clone(),
         audit: Arc::new(AuditLog::new(adapters.log.clone(), adapters.log.clone())),
         keep_keys: keep_keys(&process.config.server.data_dir),
-        mailer: None,
+        mailer: mailer(&process.config, &process.clock)?.map(|mailer| Arc::new(mailer) as _),
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
     };

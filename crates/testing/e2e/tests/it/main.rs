@@ -15,6 +15,7 @@ mod hostile;
 mod invitations;
 mod kills;
 mod leaving;
+mod letters;
 mod limits;
 mod machine;
 mod matrix;

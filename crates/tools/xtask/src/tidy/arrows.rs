@@ -125,6 +125,7 @@ const TABLE: &[Arrows] = &[
         SUITES,
     ),
     row("crates/adapters/log", "klatch-log", PORTS, SUITES),
+    row("crates/adapters/mail", "klatch-mail", PORTS, &["klatch-outside", "klatch-testkit"]),
     row(
         "crates/node",
         "klatch",
@@ -138,6 +139,7 @@ const TABLE: &[Arrows] = &[
             "klatch-gateway",
             "klatch-limits",
             "klatch-loadgen",
+            "klatch-mail",
             "klatch-memory",
             "klatch-meter",
             "klatch-ports",
@@ -169,7 +171,13 @@ const TABLE: &[Arrows] = &[
     ),
     // Black-box: it knows the product by its surfaces only.
     row("crates/testing/soak", "klatch-soak", &["klatch-checker"], &[]),
-    row("crates/testing/e2e", "klatch-e2e", &["klatch-checker", "klatch-soak"], &[]),
+    row("crates/testing/outside", "klatch-outside", &[], &[]),
+    row(
+        "crates/testing/e2e",
+        "klatch-e2e",
+        &["klatch-checker", "klatch-outside", "klatch-soak"],
+        &[],
+    ),
     // The whole product in one process, put together otherwise than by the binary.
     row("crates/testing/simulation", "klatch-simulation", WHOLE, &[]),
     row("crates/tools/xtask", "xtask", &[], &[]),
