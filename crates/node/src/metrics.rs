@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use klatch_auth::Auth;
 use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
@@ -12,7 +13,7 @@ use klatch_memory::bus::MemoryBus;
 use klatch_pump::Progress;
 
 use crate::durability::Durability;
-use crate::wiring::{Adapters, Process, Roles};
+use crate::wiring::{Adapters, Process, RetentionStats, Roles};
 
 /// Where the counts come from.
 pub(crate) struct Sources {
@@ -25,6 +26,7 @@ pub(crate) struct Sources {
     metadata: Arc<MetadataStore>,
     limits: Arc<Limiter>,
     auth: Arc<Auth>,
+    retention: Arc<RetentionStats>,
     instance: String,
     durability: Durability,
 }
@@ -54,7 +56,12 @@ impl Page {
 }
 
 impl Sources {
-    pub(crate) fn new(process: &Process, adapters: &Adapters, roles: &Roles) -> Self {
+    pub(crate) fn new(
+        process: &Process,
+        adapters: &Adapters,
+        roles: &Roles,
+        retention: Arc<RetentionStats>,
+    ) -> Self {
         Self {
             log: Arc::clone(&adapters.log),
             bus: adapters.bus.clone(),
@@ -65,6 +72,7 @@ impl Sources {
             metadata: adapters.metadata.clone(),
             limits: Arc::clone(&roles.limits),
             auth: Arc::clone(&roles.auth),
+            retention,
             instance: process.instance.to_string(),
             durability: Durability::of(&process.config.server.data_dir),
         }
@@ -81,6 +89,7 @@ impl Sources {
         );
         page.value("klatch_info", &labels, 1);
         self.log(&mut page);
+        self.retention(&mut page);
         Self::parts(&mut page);
         self.stores(&mut page);
         self.workers(&mut page);
@@ -144,6 +153,27 @@ impl Sources {
         let (whole, rest) = (stats.sync_us / 1_000_000, stats.sync_us % 1_000_000);
         page.value("klatch_log_sync_seconds_sum", "", format!("{whole}.{rest:06}"));
         page.value("klatch_log_sync_seconds_count", "", stats.syncs);
+    }
+
+    fn retention(&self, page: &mut Page) {
+        let stats = &self.retention;
+        let now = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        page.gauge("klatch_log_segments", "Segments of the log.", self.log.segments() as u64);
+        page.gauge("klatch_log_start", "Offset before the log's first record.", now(&stats.start));
+        let forgotten = now(&stats.forgotten);
+        page.counter("klatch_log_forgotten_segments_total", "Segments removed.", forgotten);
+        page.gauge("klatch_snapshot_number", "The newest snapshot.", now(&stats.snapshot));
+        page.gauge("klatch_snapshot_covers", "Offset up to which it goes.", now(&stats.covers));
+        let verified = now(&stats.verified_at);
+        page.gauge("klatch_snapshot_verified_timestamp_seconds", "When it was right.", verified);
+        let running = u64::from(stats.running.load(Ordering::Relaxed));
+        page.gauge("klatch_retention_running", "Whether a snapshot is being made.", running);
+        let failures = now(&stats.failures);
+        page.counter("klatch_retention_failures_total", "Rounds that failed.", failures);
+        let name = "klatch_retention_seconds";
+        page.about(name, "gauge", "What the last round took.");
+        let took = now(&stats.took_ms);
+        page.value(name, "", format!("{}.{:03}", took / 1_000, took % 1_000));
     }
 
     fn parts(page: &mut Page) {

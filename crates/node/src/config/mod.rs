@@ -4,6 +4,7 @@ mod error;
 mod limits;
 pub(crate) mod mail;
 mod sections;
+mod span;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) use error::ConfigError;
 #[cfg(test)]
 pub(crate) use sections::TlsFiles;
 pub(crate) use sections::{Config, LogFormat};
+pub(crate) use span::Keep;
 
 /// The file read when none is named.
 const DEFAULT_FILE: &str = "klatch.toml";

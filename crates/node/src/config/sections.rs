@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use klatch_embedded::erasures::LedgerFile;
 use klatch_gateway::Network;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::ConfigError;
 use super::limits::Limits;
 use super::mail::Mail;
+use super::span::{Keep, Span};
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -131,11 +133,38 @@ pub(crate) struct Log {
     pub(crate) segment_mib: u64,
     /// Free space in MiB below which nothing is accepted any more.
     pub(crate) reserve_mib: u64,
+    /// How long events are kept before those that a verified snapshot covers are forgotten, by the
+    /// time they were appended; `off`: for ever.
+    pub(crate) retention: Keep,
+    /// How long a client's own key is remembered, and so what retention is at least.
+    pub(crate) key_memory: Span,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { segment_mib: 64, reserve_mib: 256 }
+        Self {
+            segment_mib: 64,
+            reserve_mib: 256,
+            retention: Keep::Always,
+            key_memory: Span(Duration::from_hours(24)),
+        }
+    }
+}
+
+impl Log {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let refuse =
+            |key, problem: &str| Err(ConfigError::Refused { key, problem: problem.to_owned() });
+        let day = Duration::from_hours(24);
+        if !(Duration::from_secs(1)..=day).contains(&self.key_memory.0) {
+            return refuse("log.key_memory", "it must be between 1s and 24h");
+        }
+        match self.retention {
+            Keep::For(retention) if retention < self.key_memory => {
+                refuse("log.retention", "it must be at least log.key_memory, or off")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -254,6 +283,7 @@ impl Config {
         if !(1..=1024).contains(&self.log.segment_mib) {
             return refuse("log.segment_mib", "it must be between 1 and 1024");
         }
+        self.log.validate()?;
         if !(1..=1024).contains(&self.realtime.frame_kib) {
             return refuse("realtime.frame_kib", "it must be between 1 and 1024");
         }

@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use klatch_compliance::Compliance;
 use klatch_domain::audit::By;
+use klatch_embedded::stores::Stores;
 use klatch_ports::api::compliance::ComplianceApi as _;
 use klatch_protocol::rest::compliance::ErasedBody;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Line;
-use crate::upkeep::{Places, Sources, Whom, find_user};
+use crate::upkeep::{Pace, Places, Sources, Wanted, Whom, find_user, verify_live};
 
 /// Lines that wait for a slow reader; steps beyond them are left out.
 const LINES: usize = 64;
@@ -30,7 +31,11 @@ const LINES: usize = 64;
 /// What a running server can be asked to do.
 pub(crate) struct Control {
     pub(crate) sources: Sources,
+    /// The read models as they are being written.
+    pub(crate) live: Stores,
     pub(crate) people: Arc<Compliance>,
+    /// Ends what takes long.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Answers on the socket in `dir` until `stop`.
@@ -51,6 +56,7 @@ pub(crate) fn listen(dir: &Path, control: Control, stop: CancellationToken) -> a
         .route("/backup", post(backup))
         .route("/erase", post(erase))
         .route("/export", post(export))
+        .route("/verify", post(verify))
         .with_state(Arc::new(control));
     tokio::spawn(async move {
         let ended = axum::serve(listener, routes).with_graceful_shutdown(async move {
@@ -68,6 +74,16 @@ pub(crate) fn listen(dir: &Path, control: Control, stop: CancellationToken) -> a
 async fn backup(State(control): State<Arc<Control>>, Json(places): Json<Places>) -> Response {
     tracing::info!(to = %places.to.display(), "making a backup");
     work(move |told| control.sources.back_up(&places, told))
+}
+
+async fn verify(State(control): State<Arc<Control>>, Json(wanted): Json<Wanted>) -> Response {
+    tracing::info!("verifying the read models");
+    work(move |told| {
+        let Control { sources, live, stop, .. } = &*control;
+        let mut pace = Pace::until(stop.clone());
+        let of = ((&sources.log, sources.dir.as_path()), (live, &sources.snapshot));
+        verify_live(&wanted, of.0, of.1, &mut pace, told)
+    })
 }
 
 async fn erase(State(control): State<Arc<Control>>, Json(whom): Json<Whom>) -> Response {

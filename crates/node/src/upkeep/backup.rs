@@ -1,9 +1,10 @@
 //! Making a backup, of engines that may be serving meanwhile.
 //!
 //! The order is what makes it whole. The places of consumers come first, so that none lies behind
-//! the log's end; the log next, up to what is durable; then accounts and keys, which are written
-//! before the events that need them. So whatever the log of the backup speaks of is in it. What
-//! came between is too much, never too little; restoring mends that.
+//! the log's end; the log next, up to what is durable, and the snapshot of what it has forgotten;
+//! then accounts and keys, which are written before the events that need them. So whatever the log
+//! of the backup speaks of is in it. What came between is too much, never too little; restoring
+//! mends that.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -19,11 +20,12 @@ use klatch_embedded::erasures::LedgerFile;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
 use klatch_ports::log::LogReader as _;
-use klatch_ports::{Partition, Position, StreamId};
+use klatch_ports::{Offset, Partition, Position, StreamId};
 use serde::{Deserialize, Serialize};
 
+use super::fold::{run, start};
 use super::manifest::{FORMAT, Half, Manifest};
-use super::models;
+use super::snapshot::Snapshot;
 
 /// The dump of the accounts in the half of the data.
 pub(super) const ACCOUNTS: &str = "accounts.rows";
@@ -35,6 +37,7 @@ pub(super) const LEDGER: &str = "erasures";
 pub(crate) struct Sources {
     pub(crate) dir: PathBuf,
     pub(crate) log: Arc<EmbeddedLog>,
+    pub(crate) snapshot: Snapshot,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) ledger: LedgerFile,
@@ -75,7 +78,13 @@ impl Sources {
         let Places { to, keys_to } = places;
         make_private(to)?;
         let disk = RealDisk::open(to)?;
+        // The log begins where it does until all is copied.
+        let held = self.snapshot.hold();
+        let is_whole = start(&self.log)? == Offset::ZERO;
+        let dumped = if is_whole { Ok(Vec::new()) } else { held.dump(to) };
+        let dumped = dumped.context("copying the snapshot")?;
         let copied = self.log.copy_to(&disk, told).context("copying the log")?;
+        drop(held);
         let position = Position {
             stream: StreamId::Messages,
             partition: Partition(0),
@@ -84,6 +93,7 @@ impl Sources {
         };
         let account_rows = self.dump_accounts(&to.join(ACCOUNTS)).context("copying accounts")?;
         let mut files = copied.files;
+        files.extend(dumped);
         files.push(ACCOUNTS.to_owned());
         let manifest = |half| Manifest {
             format: FORMAT,
@@ -125,7 +135,7 @@ impl Sources {
         let fresh = format!("keys-{}", self.clock.now().0);
         let fresh_dir = dir.join(&fresh);
         fs::DirBuilder::new().mode(0o700).create(&fresh_dir)?;
-        models::run(self.keys.copy_to(&fresh_dir))??;
+        run(self.keys.copy_to(&fresh_dir))??;
         let ledger = LedgerFile::new(dir.join(LEDGER));
         ledger.add_all(&self.ledger.read()?)?;
         let erasures = ledger.read()?.len();

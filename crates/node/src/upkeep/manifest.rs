@@ -1,12 +1,14 @@
 //! What is in a backup, with the checksum of every file: a line of JSON, then its own SHA-256.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::sealed_file::{self, hex};
 
 /// Its name. A directory without one is no backup, also after one that was broken off.
 const NAME: &str = "MANIFEST";
@@ -59,36 +61,13 @@ impl Manifest {
             let (bytes, sha256) = hash(&dir.join(path), &mut |_| {})?;
             self.files.push(Entry { path: path.clone(), bytes, sha256 });
         }
-        let line = serde_json::to_string(&self)?;
-        let text = format!("{line}\n{}\n", hex(&Sha256::digest(line.as_bytes())));
-        let new = dir.join(format!("{NAME}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, dir.join(NAME))?;
-        File::open(dir)?.sync_all()?;
+        sealed_file::write(&dir.join(NAME), &self)?;
         Ok(self)
     }
 
     /// The manifest in `dir`; `None` when there is none.
     pub(super) fn find(dir: &Path) -> anyhow::Result<Option<Self>> {
-        let path = dir.join(NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-        };
-        let mut lines = text.lines();
-        let (line, sum) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let shown = path.display();
-        ensure!(hex(&Sha256::digest(line.as_bytes())) == sum, "{shown} is damaged");
-        let form: serde_json::Value = serde_json::from_str(line)?;
-        let format = form.get("format").and_then(serde_json::Value::as_u64);
-        ensure!(
-            format == Some(u64::from(FORMAT)),
-            "{shown} is of a form that this version of Klatch does not know"
-        );
-        Ok(Some(serde_json::from_str(line).with_context(|| format!("reading {shown}"))?))
+        sealed_file::read(&dir.join(NAME), FORMAT)
     }
 
     /// The manifest of this half in `dir`.
@@ -143,8 +122,4 @@ fn hash(path: &Path, told: &mut dyn FnMut(u64)) -> anyhow::Result<(u64, String)>
         bytes += read as u64;
         told(read as u64);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -2,15 +2,19 @@
 
 mod backup;
 mod bar;
+mod fold;
 mod manifest;
 mod models;
 mod offline;
+mod pace;
 mod people;
 mod person;
 mod restore;
 mod save;
+mod sealed_file;
+mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 
@@ -20,12 +24,14 @@ use klatch_embedded::stores::ReadModel;
 use crate::cli::ConfigArgs;
 
 pub(crate) use backup::{Places, Sources};
-pub(crate) use models::{rebuild, verify};
-pub(crate) use offline::log_config;
+pub(crate) use models::{Wanted, rebuild, verify, verify_live};
+pub(crate) use offline::{log_config, stores_for};
+pub(crate) use pace::Pace;
 pub(crate) use people::{Engines, compliance};
 pub(crate) use person::{EraseArgs, ExportArgs, Whom, erase, export, find_user};
 pub(crate) use restore::{RestoreArgs, restore};
 pub(crate) use save::{BackupArgs, backup};
+pub(crate) use snapshot::{Snapshot, is_stopped};
 
 /// Which data directory.
 #[derive(Clone, Debug, Args)]
@@ -42,7 +48,7 @@ pub(crate) struct DataArgs {
 pub(crate) struct ModelArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// One of the read models; both when absent.
+    /// One of the read models, or the snapshot of them; all when absent.
     #[arg(value_enum, value_name = "MODEL")]
     model: Option<Model>,
 }
@@ -56,14 +62,45 @@ enum Model {
     /// Users, rooms and members.
     #[value(alias = "meta-writer")]
     Metadata,
+    /// The copy of both that lets the log forget.
+    Snapshot,
+}
+
+/// What can be verified and made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Model(ReadModel),
+    Snapshot,
+}
+
+impl Which {
+    const ALL: [Self; 3] =
+        [Self::Model(ReadModel::Messages), Self::Model(ReadModel::Metadata), Self::Snapshot];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Model(model) => model.as_str(),
+            Self::Snapshot => "snapshot",
+        }
+    }
 }
 
 impl ModelArgs {
-    fn models(&self) -> Vec<ReadModel> {
+    fn which(&self) -> Vec<Which> {
         match self.model {
-            None => ReadModel::ALL.to_vec(),
-            Some(Model::Messages) => vec![ReadModel::Messages],
-            Some(Model::Metadata) => vec![ReadModel::Metadata],
+            None => Which::ALL.to_vec(),
+            Some(Model::Messages) => vec![Which::Model(ReadModel::Messages)],
+            Some(Model::Metadata) => vec![Which::Model(ReadModel::Metadata)],
+            Some(Model::Snapshot) => vec![Which::Snapshot],
         }
+    }
+
+    /// The snapshot is made again only when it is named: models are made of it.
+    fn which_to_rebuild(&self) -> Vec<Which> {
+        let mut which = self.which();
+        if self.model.is_none() {
+            which.retain(|which| *which != Which::Snapshot);
+        }
+        which
     }
 }

@@ -12,7 +12,7 @@ use klatch_compliance::Compliance;
 use klatch_domain::audit::By;
 use klatch_domain::{Entropy, UserId};
 use klatch_embedded::accounts::Accounts;
-use klatch_embedded::stores::{Stores, StoresConfig};
+use klatch_embedded::stores::Stores;
 use klatch_ports::accounts::{ClaimKind, Claims as _};
 use klatch_ports::api::compliance::ComplianceApi as _;
 use klatch_protocol::rest::compliance::{CheckedBody, ErasedBody};
@@ -23,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::backup::Sources;
+use super::fold::P0;
 use super::people::{Engines, compliance};
-use super::{DataArgs, models, offline, save};
+use super::{DataArgs, offline, save, stores_for};
 use crate::config::Config;
 use crate::control;
 use crate::host::{self, SystemEntropy};
@@ -168,7 +169,10 @@ fn with_people<T>(
             return work(Place::Running(running)).await;
         }
         let sources = save::sources(config, dir)?;
-        let stores = Stores::open(dir, StoresConfig::default())?;
+        let (log, at) = (Arc::clone(&sources.log), dir.to_owned());
+        let snapshot = sources.snapshot.clone();
+        let stores =
+            tokio::task::spawn_blocking(move || stores_for(&log, &at, &snapshot)).await??;
         let stop = CancellationToken::new();
         let running = follow(&sources, &stores, &stop);
         let accounts = Arc::clone(&sources.accounts);
@@ -205,7 +209,7 @@ fn follow(sources: &Sources, stores: &Stores, stop: &CancellationToken) -> Vec<W
         let (log, stop) = (sources.log.clone(), stop.clone());
         let dead = DeadLetters::new(log.clone(), Arc::clone(&entropy));
         let config = ProjectionConfig::default();
-        let projection = Projection::new(projector, models::P0, log, dead, config);
+        let projection = Projection::new(projector, P0, log, dead, config);
         tokio::spawn(async move { projection.run(stop).await })
     };
     projectors.into_iter().map(start).collect()

@@ -10,20 +10,23 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use klatch_domain::Clock as _;
 use klatch_embedded::accounts::{Accounts, Settled};
 use klatch_embedded::disk::RealDisk;
 use klatch_embedded::erasures::LedgerFile;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::{EmbeddedLog, bump_epoch};
 use klatch_embedded::stores::{ReadModel, Stores, StoresConfig};
-use klatch_ports::StreamId;
 use klatch_ports::log::LogReader as _;
 use klatch_protocol::sealed::KeyRing;
 
 use super::backup::{ACCOUNTS, LEDGER};
 use super::manifest::{Half, Manifest};
+use super::models::Here;
+use super::pace::Pace;
 use super::people::{Engines, compliance};
-use super::{bar, models, offline};
+use super::snapshot::{Snapshot, dump_name};
+use super::{bar, fold, offline};
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
 use crate::host::{self, SystemClock, SystemEntropy};
@@ -90,7 +93,9 @@ fn fill(
     (data, keys): (&Manifest, &Manifest),
     dir: &Path,
 ) -> anyhow::Result<Vec<String>> {
-    copy(data, &args.from, dir, |path| (path != ACCOUNTS).then(|| path.to_owned()))?;
+    let dumps = ReadModel::ALL.map(dump_name);
+    let is_rows = |path: &str| path == ACCOUNTS || dumps.iter().any(|dump| dump == path);
+    copy(data, &args.from, dir, |path| (!is_rows(path)).then(|| path.to_owned()))?;
     copy(keys, &args.keys_from, dir, |path| {
         let name = path.rsplit('/').next().filter(|_| path != LEDGER)?;
         Some(format!("keys/{name}"))
@@ -107,18 +112,49 @@ fn fill(
     Accounts::load(dir, &mut dump).context("restoring the accounts")?;
 
     let log = offline::open_log(config, dir)?;
-    let end = models::run(log.end(StreamId::Messages, models::P0))??;
+    let (start, end) = (fold::start(&log)?, fold::end(&log)?);
     let accounts = Arc::new(Accounts::open(dir)?);
     let keys = Arc::new(Keys::open(dir, Arc::new(SystemEntropy)).context("opening the keys")?);
-    let mut lines = vec![format!("{end} records, log epoch {:08x}", epoch.0)];
+    let records = end.0 - start.0;
+    let mut lines = vec![format!("{records} records, log epoch {:08x}", epoch.0)];
+    // The ledger is applied to people whom the log may have forgotten: the read models know them.
+    lines.push(make_models(args, dir, &log, &dumps)?);
     lines.extend(forget(dir, &log, &accounts, &keys, &ledger)?);
-    for model in ReadModel::ALL {
-        models::make_again(&log, dir, model)?;
-    }
-    lines.push("read models made again from the log".to_owned());
+    follow(dir, &log)?;
     lines.extend(mend(dir, &log, &accounts)?);
     log.close();
     Ok(lines)
+}
+
+/// Makes the read models of what is in the backup; what to tell of it.
+fn make_models(
+    args: &RestoreArgs,
+    dir: &Path,
+    log: &Arc<EmbeddedLog>,
+    dumps: &[String],
+) -> anyhow::Result<String> {
+    let snapshot = Snapshot::of(dir);
+    let held = snapshot.hold();
+    let has_snapshot = dumps.iter().all(|dump| args.from.join(dump).is_file());
+    if has_snapshot {
+        held.load(&args.from, log.epoch(), SystemClock.now()).context("restoring the snapshot")?;
+    }
+    let here = Here { log, dir, held: &held };
+    for model in ReadModel::ALL {
+        here.make_again(model)?;
+    }
+    let of = if has_snapshot { "the snapshot and the log" } else { "the log" };
+    Ok(format!("read models made again from {of}"))
+}
+
+/// Folds what was appended since into the read models.
+fn follow(dir: &Path, log: &Arc<EmbeddedLog>) -> anyhow::Result<()> {
+    let stores = Stores::open(dir, StoresConfig::default())?;
+    let end = fold::end(log)?;
+    for model in ReadModel::ALL {
+        fold::fold(log, (&stores, model), end, &mut Pace::full(), &mut |_| {})?;
+    }
+    Ok(())
 }
 
 /// Copies the files of a manifest, checked a moment ago, to where `place` says, synced.
@@ -168,7 +204,7 @@ fn forget(
         clock: Arc::new(SystemClock),
     };
     let people = compliance(engines, Vec::new());
-    let erased = models::run(people.finish())?.context("applying the ledger of erasures")?;
+    let erased = fold::run(people.finish())?.context("applying the ledger of erasures")?;
     let entries = ledger.read()?.len();
     Ok(vec![format!("{entries} erasures in the ledger, {} applied again", erased.len())])
 }
@@ -176,7 +212,7 @@ fn forget(
 /// Brings the accounts, which were copied a moment later than the log, in line with it.
 fn mend(dir: &Path, log: &EmbeddedLog, accounts: &Accounts) -> anyhow::Result<Vec<String>> {
     let stores = Stores::open(dir, StoresConfig::default())?;
-    let settled = models::run(accounts.settle(log, &*stores.metadata))?;
+    let settled = fold::run(accounts.settle(log, &*stores.metadata))?;
     let settled = settled.context("settling the accounts")?;
     let Settled { accounts, unannounced, released, sessions } = settled;
     Ok(vec![

@@ -9,7 +9,9 @@ use klatch_embedded::accounts::Accounts;
 use klatch_embedded::keys::Keys;
 
 use super::backup::{BackedUp, Places, Sources};
-use super::{DataArgs, bar, models, offline};
+use super::fold::run;
+use super::snapshot::Snapshot;
+use super::{DataArgs, bar, offline};
 use crate::config::Config;
 use crate::control;
 use crate::host::{self, SystemClock, SystemEntropy};
@@ -37,7 +39,7 @@ pub(crate) fn backup(args: &BackupArgs) -> anyhow::Result<()> {
         bar.set_length(total);
         bar.set_position(done);
     };
-    let asked = models::run(async {
+    let asked = run(async {
         match control::find(&dir).await? {
             Some(running) => running.ask("/backup", &places, &told).await.map(Some),
             None => Ok(None),
@@ -60,6 +62,7 @@ pub(super) fn sources(config: &Config, dir: &Path) -> anyhow::Result<Sources> {
     Ok(Sources {
         dir: dir.to_owned(),
         log,
+        snapshot: Snapshot::of(dir),
         accounts: Arc::new(accounts),
         keys: Arc::new(keys),
         ledger: config.erasures(dir),

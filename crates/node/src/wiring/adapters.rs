@@ -9,12 +9,13 @@ use klatch_embedded::disk::RealDisk;
 use klatch_embedded::key_index::KeyIndexStore;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
-use klatch_embedded::stores::{MessageStore, MetadataStore, Stores, StoresConfig};
+use klatch_embedded::stores::{MessageStore, MetadataStore, Stores};
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::kv::MemoryKv;
 use klatch_protocol::sealed::KeyRing;
 
 use super::Process;
+use crate::upkeep::Snapshot;
 
 /// Expanded keys remembered (twice this many, a kilobyte each).
 const KEY_RING: usize = 4096;
@@ -24,6 +25,7 @@ pub(crate) struct Adapters {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) messages: Arc<MessageStore>,
     pub(crate) metadata: Arc<MetadataStore>,
+    pub(crate) snapshot: Snapshot,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) key_ring: Arc<KeyRing>,
@@ -39,6 +41,11 @@ impl Adapters {
         let process = process.clone();
         // Opening reads and syncs files.
         tokio::task::spawn_blocking(move || Self::open_here(&process)).await?
+    }
+
+    /// The read models, as other handles to the same ones.
+    pub(crate) fn stores(&self) -> Stores {
+        Stores { messages: Arc::clone(&self.messages), metadata: Arc::clone(&self.metadata) }
     }
 
     fn open_here(process: &Process) -> anyhow::Result<Self> {
@@ -57,7 +64,8 @@ impl Adapters {
         let keys = Arc::new(keys);
         let accounts =
             Accounts::open(&dir).with_context(|| format!("opening the accounts in {shown}"))?;
-        let stores = Stores::open(&dir, StoresConfig::default())
+        let snapshot = Snapshot::of(&dir);
+        let stores = crate::upkeep::stores_for(&log, &dir, &snapshot)
             .with_context(|| format!("opening the read models in {shown}"))?;
         let key_index = KeyIndexStore::open(&dir)
             .with_context(|| format!("opening the key index in {shown}"))?;
@@ -65,6 +73,7 @@ impl Adapters {
             log,
             messages: stores.messages,
             metadata: stores.metadata,
+            snapshot,
             accounts: Arc::new(accounts),
             key_ring: Arc::new(KeyRing::new(keys.clone(), KEY_RING)),
             keys,

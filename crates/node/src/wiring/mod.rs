@@ -6,6 +6,7 @@ mod edges;
 mod identity;
 mod memories;
 mod post;
+mod retention;
 mod roles;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use capacity::Capacity;
 pub(crate) use edges::tls;
 pub(crate) use identity::DemoIssuer;
 pub(crate) use post::mailer;
+pub(crate) use retention::RetentionStats;
 pub(crate) use roles::Roles;
 
 /// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`).
@@ -98,7 +100,8 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     let people = start_people(&process, &adapters, &roles).await?;
     start_control(&process, &adapters, &people);
     let closing = CancellationToken::new();
-    let sources = metrics::Sources::new(&process, &adapters, &roles);
+    let retention = retention::start(&process, &adapters);
+    let sources = metrics::Sources::new(&process, &adapters, &roles, retention);
     let router = edges::router(&process, &adapters, (&roles, people), sources)?;
     let (dir, stop) = (&process.config.server.data_dir, &process.stop);
     operator::serve(dir, &router, &process.tasks, stop);
@@ -136,12 +139,14 @@ fn start_control(process: &Process, adapters: &Adapters, people: &Arc<Compliance
     let sources = Sources {
         dir: dir.clone(),
         log: Arc::clone(&adapters.log),
+        snapshot: adapters.snapshot.clone(),
         accounts: Arc::clone(&adapters.accounts),
         keys: Arc::clone(&adapters.keys),
         ledger: process.config.erasures(dir),
         clock: Arc::clone(&process.clock),
     };
-    let control = Control { sources, people: Arc::clone(people) };
+    let (live, stop) = (adapters.stores(), process.stop.clone());
+    let control = Control { sources, live, people: Arc::clone(people), stop };
     if let Err(error) = control::listen(dir, control, process.stop.clone()) {
         let error = format!("{error:#}");
         tracing::warn!(error, "commands like `klatch backup` cannot reach this server");

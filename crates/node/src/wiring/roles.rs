@@ -244,7 +244,10 @@ async fn start_commands(
         provisioner: auth.clone(),
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
-        config: CommandConfig { read_model_wait: wait, ..CommandConfig::default() },
+        config: CommandConfig {
+            read_model_wait: wait,
+            keys_remembered: process.config.log.key_memory.0,
+        },
     };
     let commands = Arc::new(CommandService::new(deps, process.tasks.clone()));
     let feeder = commands.key_feeder();

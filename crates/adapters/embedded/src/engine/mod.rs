@@ -4,6 +4,7 @@
 pub(crate) mod codec;
 pub(crate) mod group;
 mod journal;
+pub(crate) mod rows;
 
 use std::fs::{self, File};
 use std::io;

@@ -10,7 +10,8 @@ use klatch_domain::{RoomId, UserId};
 use klatch_ports::PortResult;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Rows, View, layout};
+use super::frozen::Told;
+use super::{View, layout};
 
 /// How a row differs from what the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,14 +56,17 @@ pub struct Compared {
     pub digest: u128,
 }
 
+/// After so many rows whoever waits is told how far it is.
+const TELL_EVERY: u64 = 1_000;
+
 /// Compares `found` with `expected`, and tells each difference in the order of keys.
 pub(super) fn compare(
-    found: &Rows,
-    expected: &Rows,
-    told: &mut dyn FnMut(Difference),
+    found: &View,
+    expected: &View,
+    differs: &mut dyn FnMut(Difference),
+    told: Told<'_>,
 ) -> PortResult<Compared> {
-    let (found, expected) = (found.own_view(), expected.own_view());
-    let (mut found, mut expected) = (Walk::over(&found)?, Walk::over(&expected)?);
+    let (mut found, mut expected) = (Walk::over(found)?, Walk::over(expected)?);
     let (mut compared, mut hash) = (Compared::default(), Xxh3::new());
     loop {
         let order = match (&found.row, &expected.row) {
@@ -71,17 +75,20 @@ pub(super) fn compare(
             (None, Some(_)) => Ordering::Greater,
             (Some((left, _)), Some((right, _))) => left.cmp(right),
         };
-        let differs = match order {
+        let difference = match order {
             Ordering::Less => Some((How::Surplus, &found.row)),
             Ordering::Greater => Some((How::Missing, &expected.row)),
             Ordering::Equal => (found.row != expected.row).then_some((How::Changed, &found.row)),
         };
-        if let Some((how, Some((key, _)))) = differs {
+        if let Some((how, Some((key, _)))) = difference {
             compared.differences += 1;
-            told(Difference { key: Box::from(key.as_ref()), how });
+            differs(Difference { key: Box::from(key.as_ref()), how });
         }
         if order != Ordering::Greater {
             compared.rows += 1;
+            if compared.rows.is_multiple_of(TELL_EVERY) {
+                told(compared.rows)?;
+            }
             found.count_in(&mut hash);
             found.step()?;
         }
@@ -111,11 +118,17 @@ impl Walk {
     }
 
     fn count_in(&self, hash: &mut Xxh3) {
-        let Some((key, value)) = &self.row else { return };
-        for part in [key.as_ref(), value.as_ref()] {
-            hash.update(&part.len().to_le_bytes());
-            hash.update(part);
+        if let Some((key, value)) = &self.row {
+            count_in(hash, key, value);
         }
+    }
+}
+
+/// Takes a row into a digest.
+pub(super) fn count_in(hash: &mut Xxh3, key: &[u8], value: &[u8]) {
+    for part in [key, value] {
+        hash.update(&part.len().to_le_bytes());
+        hash.update(part);
     }
 }
 

@@ -33,11 +33,14 @@ struct Inner {
 
 impl MessageStore {
     /// Rows of a build that kept no sets are forgotten: the owner replays the log.
-    pub(super) fn new(rows: Rows) -> PortResult<Self> {
+    pub(super) fn new(rows: Rows, refuse_older: bool) -> PortResult<Self> {
         let old = {
             let view = rows.view();
             view.prefix(&[layout::POSITION]).next().is_some() && !view.has(&[layout::ACTIVITY])?
         };
+        if old && refuse_older {
+            return Err(super::older_form(&rows.dir));
+        }
         if old {
             tracing::warn!("messages were stored by an older build: they are read from the log");
             rows.wipe()?;

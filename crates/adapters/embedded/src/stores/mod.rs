@@ -27,6 +27,7 @@
 mod activity;
 mod activity_write;
 mod compare;
+mod frozen;
 mod layout;
 mod life;
 mod messages;
@@ -46,6 +47,7 @@ use klatch_ports::PortResult;
 use parking_lot::{Mutex, RwLock};
 
 pub use compare::{Compared, Difference, How};
+pub use frozen::{Digest, Frozen, Told};
 pub use messages::MessageStore;
 pub use metadata::MetadataStore;
 
@@ -68,6 +70,9 @@ pub struct StoresConfig {
     pub journal_bytes: u64,
     /// Table files that each of the two holds open.
     pub open_files: usize,
+    /// Whether rows that an older build wrote are refused. Otherwise they are forgotten at opening,
+    /// which is right while the log still holds everything they were made from.
+    pub refuse_older: bool,
 }
 
 const MIB: u64 = 1 << 20;
@@ -80,6 +85,7 @@ impl Default for StoresConfig {
             metadata_buffer_bytes: 8 * MIB,
             journal_bytes: 64 * MIB,
             open_files: 128,
+            refuse_older: false,
         }
     }
 }
@@ -101,19 +107,14 @@ impl Stores {
     /// the log goes back: the caller decides whether to `wipe` and rebuild.
     ///
     /// # Errors
-    /// `Misconfigured` when another process has them open or they may not be written, `Corrupt`
-    /// when rows that were synced contradict themselves, `Full`, `Unavailable`.
+    /// `Misconfigured` when another process has them open, they may not be written, or an older
+    /// build wrote them and `refuse_older` is set; `Corrupt` when rows that were synced contradict
+    /// themselves, `Full`, `Unavailable`.
     pub fn open(dir: &Path, config: StoresConfig) -> PortResult<Self> {
-        let sizes = Sizes {
-            cache_bytes: config.cache_bytes,
-            journal_bytes: config.journal_bytes.max(64 * MIB),
-            open_files: config.open_files,
-        };
-        let dir = dir.join("stores");
-        let messages = Rows::open(dir.join("messages"), sizes, config.message_buffer_bytes)?;
-        let metadata = Rows::open(dir.join("metadata"), sizes, config.metadata_buffer_bytes)?;
+        let messages = Rows::open_model(dir, ReadModel::Messages, config)?;
+        let metadata = Rows::open_model(dir, ReadModel::Metadata, config)?;
         Ok(Self {
-            messages: Arc::new(MessageStore::new(messages)?),
+            messages: Arc::new(MessageStore::new(messages, config.refuse_older)?),
             metadata: Arc::new(MetadataStore::new(metadata)),
         })
     }
@@ -142,22 +143,11 @@ impl ReadModel {
 }
 
 impl Stores {
-    /// Compares the rows of one model with those of `expected`, built from the same log up to the
-    /// same position, and tells each difference. Blocks: reads all rows of both.
-    ///
-    /// # Errors
-    /// What the disk says; `Corrupt` when rows cannot be read at all.
-    pub fn compare(
-        &self,
-        model: ReadModel,
-        expected: &Self,
-        told: &mut dyn FnMut(Difference),
-    ) -> PortResult<Compared> {
-        let rows = |stores: &Self| match model {
-            ReadModel::Messages => stores.messages.rows(),
-            ReadModel::Metadata => stores.metadata.rows(),
-        };
-        compare::compare(&rows(self), &rows(expected), told)
+    fn rows(&self, model: ReadModel) -> Arc<Rows> {
+        match model {
+            ReadModel::Messages => self.messages.rows(),
+            ReadModel::Metadata => self.metadata.rows(),
+        }
     }
 
     /// Removes one model from `<dir>/stores`, also one that is too damaged to be opened. Nobody may
@@ -193,13 +183,41 @@ impl std::fmt::Debug for Rows {
     }
 }
 
+/// Rows of a form that this build does not read, where the log cannot give them again.
+fn older_form(dir: &Path) -> klatch_ports::PortError {
+    let why = format!(
+        "{}: an older build wrote these rows, and the log no longer holds all that they were made \
+         from: run that build, or one that can bring them over",
+        dir.display()
+    );
+    klatch_ports::PortError::new(klatch_ports::ErrorKind::Misconfigured, "fjall", "opening")
+        .because(why)
+}
+
 impl Rows {
-    fn open(dir: PathBuf, sizes: Sizes, buffer_bytes: u64) -> PortResult<Self> {
+    fn open_model(dir: &Path, model: ReadModel, config: StoresConfig) -> PortResult<Self> {
+        let sizes = Sizes {
+            cache_bytes: config.cache_bytes,
+            journal_bytes: config.journal_bytes.max(64 * MIB),
+            open_files: config.open_files,
+        };
+        let buffer_bytes = match model {
+            ReadModel::Messages => config.message_buffer_bytes,
+            ReadModel::Metadata => config.metadata_buffer_bytes,
+        };
+        let dir = dir.join("stores").join(model.as_str());
+        Self::open(dir, sizes, buffer_bytes, config.refuse_older)
+    }
+
+    fn open(dir: PathBuf, sizes: Sizes, buffer_bytes: u64, refuse_older: bool) -> PortResult<Self> {
         let buffer = Buffer::new(buffer_bytes);
         let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
         let (writing, progress, reads) = (Mutex::default(), Progress::default(), AtomicU64::new(0));
         let rows = Self { dir, sizes, buffer, life, writing, progress, reads };
         if !rows.life.read().is_of_this_form()? {
+            if refuse_older {
+                return Err(older_form(&rows.dir));
+            }
             let dir = rows.dir.display();
             tracing::warn!(%dir, "rows of an older build: they are read from the log again");
             rows.wipe()?;
@@ -226,6 +244,12 @@ impl Rows {
     fn own_view(&self) -> View {
         let life = Arc::clone(&self.life.read());
         View { snapshot: life.database().snapshot(), life }
+    }
+
+    /// Makes all commits so far durable.
+    fn persist(&self) -> PortResult<()> {
+        let life = Arc::clone(&self.life.read());
+        life.database().persist(fjall::PersistMode::SyncAll).map_err(engine::failed("syncing"))
     }
 
     /// Forgets all rows and positions. After a crash in between either all are there or none.

@@ -26,6 +26,7 @@ const SMALL: StoresConfig = StoresConfig {
     metadata_buffer_bytes: 16 << 10,
     journal_bytes: 64 << 20,
     open_files: 32,
+    refuse_older: false,
 };
 
 /// What is committed (every commit follows from its life and number alone), and how much.

@@ -1,4 +1,5 @@
 //! Commands on a data directory, on real logs and stores.
 
 mod models;
-mod story;
+mod snapshot;
+pub(crate) mod story;

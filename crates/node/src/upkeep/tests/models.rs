@@ -10,7 +10,10 @@ use klatch_ports::{Offset, Partition, StreamId};
 use klatch_pump::Projector;
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 
-use super::super::models::{check, make_again, run};
+use super::super::fold::run;
+use super::super::models::{Checked, Here};
+use super::super::pace::Pace;
+use super::super::snapshot::Snapshot;
 use super::super::{ModelArgs, models};
 use super::story::{Dice, data, open, tell};
 
@@ -49,6 +52,21 @@ fn is_at_the_end(dir: &Path) -> bool {
     let stores = Stores::open(dir, StoresConfig::default()).unwrap();
     let at = run(klatch_ports::messages::MessageReader::applied(&*stores.messages, P0));
     at.unwrap().unwrap().offset == end && end > Offset(1_000)
+}
+
+fn check(dir: &Path, model: ReadModel, told: &mut Vec<Difference>) -> Checked {
+    let (log, snapshot) = (open(dir), Snapshot::of(dir));
+    let held = snapshot.hold();
+    let here = Here { log: &log, dir, held: &held };
+    let stores = Stores::open(dir, StoresConfig::default()).unwrap();
+    let told = |difference: &Difference| told.push(difference.clone());
+    here.check(&stores, model, &mut Pace::full(), told, &mut |_, _| {}).unwrap()
+}
+
+fn make_again(dir: &Path, model: ReadModel) {
+    let (log, snapshot) = (open(dir), Snapshot::of(dir));
+    let held = snapshot.hold();
+    Here { log: &log, dir, held: &held }.make_again(model).unwrap();
 }
 
 /// Spoils `count` rows from outside: changes, removes and adds them.
@@ -107,10 +125,7 @@ fn verify_names_exactly_the_rows_that_were_spoilt_and_a_rebuild_mends_them() {
     serve(dir.path(), 1);
     assert!(is_at_the_end(dir.path()));
     for model in ReadModel::ALL {
-        let check = |told: &mut Vec<Difference>| {
-            let log = open(dir.path());
-            check(&log, dir.path(), model, |difference| told.push(difference.clone())).unwrap()
-        };
+        let check = |told: &mut Vec<Difference>| check(dir.path(), model, told);
         let mut none = Vec::new();
         let before = check(&mut none);
         assert_eq!(none, [], "{model:?}");
@@ -123,7 +138,7 @@ fn verify_names_exactly_the_rows_that_were_spoilt_and_a_rebuild_mends_them() {
         let args = ModelArgs { data: data(dir.path()), model: None };
         assert!(models::verify(&args).is_err());
 
-        make_again(&open(dir.path()), dir.path(), model).unwrap();
+        make_again(dir.path(), model);
         let after = check(&mut none);
         assert_eq!(none, [], "{model:?}");
         // The same bytes, row by row, as what the server had built in its own time.

@@ -13,14 +13,16 @@ use klatch_domain::user::ServerRole;
 use klatch_domain::{
     ContentType, Entropy, Event, MessageId, Ordinal, RoomId, Sealed, Seq, Timestamp, UserId,
 };
-use klatch_embedded::log::EmbeddedLog;
-use klatch_ports::StreamId;
+use klatch_embedded::log::{EmbeddedLog, LogConfig};
+use klatch_embedded::stores::{ReadModel, Stores};
 use klatch_ports::log::{Append, EventAppender as _, Expected};
+use klatch_ports::{Offset, StreamId};
 use klatch_protocol::event;
-use klatch_testkit::SeededEntropy;
+use klatch_testkit::{ManualClock, SeededEntropy};
 use smallvec::smallvec;
 
-use super::super::models::run;
+use super::super::fold::{fold, run};
+use super::super::pace::Pace;
 use super::super::{DataArgs, offline};
 use crate::cli::ConfigArgs;
 
@@ -28,15 +30,15 @@ const USERS: u64 = 12;
 const ROOMS: u64 = 9;
 
 /// Numbers that repeat with the seed.
-pub(super) struct Dice(SeededEntropy);
+pub(crate) struct Dice(SeededEntropy);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(SeededEntropy::new(seed))
     }
 
     /// A number below `sides`.
-    pub(super) fn throw(&self, sides: u64) -> u64 {
+    pub(crate) fn throw(&self, sides: u64) -> u64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
         u64::from_le_bytes(bytes) % sides
@@ -51,7 +53,7 @@ struct Room {
 }
 
 /// Opens the log in `dir`, or begins one.
-pub(super) fn open(dir: &Path) -> Arc<EmbeddedLog> {
+pub(crate) fn open(dir: &Path) -> Arc<EmbeddedLog> {
     std::fs::create_dir_all(dir.join("log")).unwrap();
     if !dir.join("log/epoch").is_file() {
         let disk = klatch_embedded::disk::RealDisk::open(dir).unwrap();
@@ -61,13 +63,36 @@ pub(super) fn open(dir: &Path) -> Arc<EmbeddedLog> {
     offline::open_log(&config, dir).unwrap()
 }
 
+/// As [`open`], with segments so small that the story fills many.
+pub(crate) fn open_small(dir: &Path, clock: &ManualClock) -> Arc<EmbeddedLog> {
+    std::fs::create_dir_all(dir).unwrap();
+    let disk = klatch_embedded::disk::RealDisk::open(dir).unwrap();
+    let config = LogConfig {
+        segment_bytes: 16 * 1024,
+        batch_bytes: 4 * 1024,
+        fill_bytes_min: 4 * 1024,
+        fill_bytes_max: 16 * 1024,
+        reserve_bytes: 0,
+        ..LogConfig::default()
+    };
+    let clock = Arc::new(clock.clone());
+    EmbeddedLog::open(Arc::new(disk), config, clock, &SeededEntropy::new(1)).unwrap()
+}
+
+/// Folds the log into the read models in `dir` up to `to`.
+pub(crate) fn follow(log: &Arc<EmbeddedLog>, stores: &Stores, to: Offset) {
+    for model in ReadModel::ALL {
+        fold(log, (stores, model), to, &mut Pace::full(), &mut |_| {}).unwrap();
+    }
+}
+
 /// What a command gets that works on `dir`.
-pub(super) fn data(dir: &Path) -> DataArgs {
+pub(crate) fn data(dir: &Path) -> DataArgs {
     DataArgs { config: ConfigArgs { config: None }, data_dir: Some(dir.to_owned()) }
 }
 
 /// Appends some thousand events of all kinds.
-pub(super) fn tell(log: &EmbeddedLog, events: u64) {
+pub(crate) fn tell(log: &EmbeddedLog, events: u64) {
     let dice = Dice::new(7);
     let user = |n: u64| UserId::from_bits(0x100 + u128::from(n));
     let room = |n: u64| RoomId::from_bits(0x900 + u128::from(n));

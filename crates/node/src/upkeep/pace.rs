@@ -1,0 +1,51 @@
+//! How much of a machine long work takes, and how it is told to stop.
+
+use std::time::{Duration, Instant};
+
+use klatch_ports::{ErrorKind, PortError, PortResult};
+use tokio_util::sync::CancellationToken;
+
+/// Rests this many times as long as it works.
+const RESTS: u32 = 3;
+/// Rests no longer than this at once, so that it hears soon that it is to stop.
+const REST_MOST: Duration = Duration::from_millis(250);
+
+/// The pace of one piece of work.
+pub(crate) struct Pace {
+    stop: CancellationToken,
+    rests: u32,
+    began: Instant,
+}
+
+impl Pace {
+    /// As fast as it goes, for someone who waits.
+    pub(crate) fn full() -> Self {
+        Self { stop: CancellationToken::new(), rests: 0, began: Instant::now() }
+    }
+
+    /// As fast as it goes, until `stop`.
+    pub(crate) fn until(stop: CancellationToken) -> Self {
+        Self { stop, ..Self::full() }
+    }
+
+    /// A quarter of a core, until `stop`.
+    pub(crate) fn gentle(stop: CancellationToken) -> Self {
+        Self { stop, rests: RESTS, began: Instant::now() }
+    }
+
+    /// Called after each small piece of the work; blocks while it rests.
+    ///
+    /// # Errors
+    /// `Closed`: it is to stop.
+    pub(crate) fn breathe(&mut self) -> PortResult<()> {
+        if self.stop.is_cancelled() {
+            return Err(PortError::new(ErrorKind::Closed, "klatch", "working in the background"));
+        }
+        if self.rests > 0 {
+            let rest = (self.began.elapsed() * self.rests).min(REST_MOST);
+            std::thread::sleep(rest);
+        }
+        self.began = Instant::now();
+        Ok(())
+    }
+}
