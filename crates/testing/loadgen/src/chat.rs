@@ -11,6 +11,8 @@ use crate::scan::Mark;
 use crate::server::Server;
 use crate::world::{World, user};
 
+/// Nothing that was asked for takes longer than this to come.
+const QUIET_MOMENT: Duration = Duration::from_millis(50);
 /// How long all connections may take.
 const CONNECT_LIMIT: Duration = Duration::from_mins(3);
 /// How long deliveries may come after the last send.
@@ -168,7 +170,10 @@ impl<'a> Chat<'a> {
     }
 
     /// Sends at a pace for so long and measures until everything is delivered, stored and quiet.
+    /// Heartbeats come before: they are no part of a delivery, and `idle` tells what they cost.
     pub(crate) fn measure(&mut self, pace: Pace, time: Duration) -> Result<Stretch> {
+        self.engine.keep_alive_now()?;
+        self.hear_pongs()?;
         self.ledger.figures = Figures::default();
         let before_in = self.engine.totals.clone();
         let before = self.server.usage()?;
@@ -275,6 +280,18 @@ impl<'a> Chat<'a> {
                 ledger.heard(connection, text);
             }
         })
+    }
+
+    /// Until nothing has come for a moment.
+    fn hear_pongs(&mut self) -> Result<()> {
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        loop {
+            let before = self.engine.totals.frames;
+            self.hear(QUIET_MOMENT)?;
+            if self.engine.totals.frames == before || Instant::now() > deadline {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn drain(&mut self) -> Result<()> {

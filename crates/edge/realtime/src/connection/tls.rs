@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
+use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConnection;
 
-use super::stream::read_once;
+use super::stream::{read_once, send, send_vectored};
 
 /// Most bytes that are encrypted before the socket has taken them.
 const UNSENT_BYTES_MAX: usize = 32 * 1024;
@@ -166,18 +167,18 @@ struct Socket<'a> {
 impl Read for Socket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.wanted = buffer.len();
-        self.read = (&*socket2::SockRef::from(self.tcp)).read(buffer)?;
+        (self.read, _) = rustix::net::recv(self.tcp, &mut *buffer, RecvFlags::empty())?;
         Ok(self.read)
     }
 }
 
 impl io::Write for Socket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*socket2::SockRef::from(self.tcp)).write(bytes)
+        send(self.tcp, bytes)
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*socket2::SockRef::from(self.tcp)).write_vectored(slices)
+        send_vectored(self.tcp, slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -26,6 +26,12 @@ const RUN_BYTES_MAX: usize = 64 * 1024;
 /// Most events of a run.
 const RUN_EVENTS_MAX: usize = 64;
 
+/// Connections that are looked at before the first of them is written to: as many lines as a
+/// processor fetches from memory at once.
+const AHEAD: usize = 16;
+/// So many of these, and others on the thread get their turn.
+const TURN: usize = 8;
+
 /// Connections that have something new, and what it is.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -305,11 +311,7 @@ impl Outgoing {
         write: impl Fn(&Connection) + Clone + Send + 'static,
     ) {
         if !shared {
-            for connection in &to {
-                write(connection);
-                // Others on this thread get their turn.
-                tokio::task::coop::consume_budget().await;
-            }
+            write_each(&to, write).await;
             return;
         }
         let share = to.len().div_ceil(self.writers).max(1);
@@ -321,18 +323,27 @@ impl Outgoing {
                 break;
             }
             let write = write.clone();
-            let write_all = async move {
-                for connection in part {
-                    write(&connection);
-                    // Others on this thread get their turn.
-                    tokio::task::coop::consume_budget().await;
-                }
-            };
+            let write_all = async move { write_each(&part, write).await };
             writers.push(tokio::spawn(metered(Part::Delivering, write_all)));
         }
         for writer in writers {
             // What a writer that failed leaves is written by the connections' own tasks.
             let _ = writer.await;
+        }
+    }
+}
+
+async fn write_each(to: &[Arc<Connection>], write: impl Fn(&Connection)) {
+    for (turn, ahead) in (1_usize..).zip(to.chunks(AHEAD)) {
+        for connection in ahead {
+            connection.look_ahead();
+        }
+        for connection in ahead {
+            write(connection);
+        }
+        if turn.is_multiple_of(TURN) {
+            // Others on this thread get their turn.
+            tokio::task::yield_now().await;
         }
     }
 }

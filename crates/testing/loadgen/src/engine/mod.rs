@@ -25,8 +25,10 @@ pub(crate) use socket::{Dial, dial};
 const READ_BYTES: usize = 256 << 10;
 /// Upgrades under way at a time: below every listen backlog.
 const UPGRADES: usize = 128;
-/// A server closes after 75 s of silence.
+/// Each connection says something so often. A server closes after 75 s of silence.
 const KEEPALIVE: Duration = Duration::from_secs(25);
+/// How long nothing is said after all said something at once.
+const QUIET: Duration = Duration::from_secs(20);
 const TIMER: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,6 +332,16 @@ impl Engine {
         }
     }
 
+    /// All say something now, and then nothing for twenty seconds, so that a stretch that is
+    /// measured meanwhile has no heartbeats in it.
+    pub(crate) fn keep_alive_now(&mut self) -> Result<()> {
+        for number in 0..self.conns.len() {
+            self.beat(number)?;
+        }
+        self.keepalive = (0, Instant::now() + QUIET);
+        Ok(())
+    }
+
     /// Each open connection says something every 25 s, spread over the time.
     fn keep_alive(&mut self) -> Result<()> {
         let (next, begun) = self.keepalive;
@@ -346,14 +358,19 @@ impl Engine {
         )]
         let due = ((self.conns.len() as f64) * elapsed.min(1.0)) as usize;
         for number in next..due {
-            if self.conns.get(number).is_some_and(|conn| conn.phase == Phase::Open && !conn.is_mute)
-            {
-                self.send(number, br#"{"type":"ping"}"#)?;
-            }
+            self.beat(number)?;
         }
         self.keepalive = (next.max(due), begun);
         if elapsed >= 1.0 {
             self.keepalive = (0, Instant::now());
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self, number: usize) -> Result<()> {
+        let is_up = |conn: &Conn| conn.phase == Phase::Open && !conn.is_mute;
+        if self.conns.get(number).is_some_and(is_up) {
+            self.send(number, br#"{"type":"ping"}"#)?;
         }
         Ok(())
     }
