@@ -173,11 +173,13 @@ impl EmbeddedLog {
         stepper.as_mut().is_some_and(|stepper| stepper.step(&self.shared))
     }
 
-    /// Ends a stepped log as a crash does: nothing that waits is served or told, nothing is
-    /// written, and the directory is let go of. Of a log with threads: does nothing.
+    /// Ends a stepped log as a crash does: nothing that waits is served (its outcome is told to be
+    /// unknown), nothing is written, and the directory is let go of. Of a log with threads: does
+    /// nothing.
     pub fn abandon(&self) {
-        if self.stepper.lock().take().is_some() {
-            self.shared.queue.abandon();
+        let stepper = self.stepper.lock().take();
+        if let Some(stepper) = stepper {
+            stepper.abandon(&self.shared);
             *self.lock.lock() = None;
         }
     }

@@ -54,6 +54,15 @@ impl Stepper {
         round == Round::Served
     }
 
+    /// Serves nothing more and tells everyone who waits that nobody knows.
+    pub(super) fn abandon(mut self, shared: &Shared) {
+        let Some(writer) = self.writer.take() else { return };
+        writer.abandon();
+        while let Ok(finished) = self.told.try_recv() {
+            threads::tell_one(shared, finished);
+        }
+    }
+
     /// Serves all that waits; the queue is closed already.
     pub(super) fn finish(&mut self, shared: &Shared) {
         while self.writer.is_some() {

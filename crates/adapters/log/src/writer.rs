@@ -385,8 +385,18 @@ impl Writer {
     }
 
     /// The disk failed: what was written last may or may not be there, so nothing more is.
-    fn fail(&mut self, error: &io::Error, mut draft: Draft) {
-        let unknown = || port(ErrorKind::Unavailable, "append").because("the disk failed");
+    fn fail(&mut self, error: &io::Error, draft: Draft) {
+        self.give_up(draft, "the disk failed");
+        self.shared.poison(error);
+    }
+
+    /// Ends as a crash does, but for whoever waits: who is never told waits for ever.
+    pub(super) fn abandon(mut self) {
+        self.give_up(Draft::default(), "the log was abandoned");
+    }
+
+    fn give_up(&mut self, mut draft: Draft, why: &'static str) {
+        let unknown = || port(ErrorKind::Unavailable, "append").because(why);
         draft.spoil(unknown);
         let left = self.taken.drain(..).chain(self.shared.queue.abandon());
         for pending in left {
@@ -394,6 +404,5 @@ impl Writer {
             draft.outcomes.push((pending.done, Err(AppendError::Port(unknown()))));
         }
         self.hand_on(draft, false);
-        self.shared.poison(error);
     }
 }
