@@ -10,6 +10,7 @@ pub mod bus;
 pub mod erasures;
 pub mod error;
 pub mod invitations;
+pub mod issuers;
 pub mod key_index;
 pub mod keys;
 pub mod kv;

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::PublishedKeys;
+
 /// Settings of the role.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -44,17 +46,36 @@ impl Default for Config {
     }
 }
 
-/// An issuer whose HS256 tokens are accepted.
+/// An issuer whose tokens are accepted.
 #[derive(Clone)]
 pub struct TrustedIssuer {
     /// Its `iss`.
     pub issuer: String,
-    /// The shared secret; at least 32 bytes.
-    pub secret: Vec<u8>,
-    /// What `aud` must hold, if set.
+    /// What its tokens are signed with.
+    pub keys: TrustedKeys,
+    /// What `aud` must hold, if set. An issuer that publishes its keys has many customers, so there
+    /// it must be set.
     pub audience: Option<String>,
     /// Whether a subject that names no user becomes one.
     pub provision: bool,
+}
+
+/// What an issuer's tokens are signed with.
+#[derive(Clone)]
+pub enum TrustedKeys {
+    /// HS256 with a shared secret of at least 32 bytes.
+    Secret(Vec<u8>),
+    /// RS256, ES256 or `EdDSA` with keys that it publishes.
+    Published(PublishedKeys),
+}
+
+impl TrustedKeys {
+    pub(crate) fn published(&self) -> Option<&PublishedKeys> {
+        match self {
+            Self::Secret(_) => None,
+            Self::Published(keys) => Some(keys),
+        }
+    }
 }
 
 impl std::fmt::Debug for TrustedIssuer {
@@ -92,6 +113,9 @@ pub enum ConfigError {
     /// The secret of an issuer is too short for HS256.
     #[error("the secret of the trusted issuer {0:?} has less than 32 bytes")]
     ShortSecret(String),
+    /// Whoever has an account at the issuer would get in.
+    #[error("the trusted issuer {0:?} publishes its keys, so it needs an audience")]
+    NoAudience(String),
     /// Two issuers have one name, or one has the server's own.
     #[error("the issuer {0:?} is named twice")]
     IssuerTwice(String),
@@ -110,8 +134,14 @@ impl Config {
             if !issuers.insert(&trusted.issuer) {
                 return Err(ConfigError::IssuerTwice(trusted.issuer.clone()));
             }
-            if trusted.secret.len() < 32 {
-                return Err(ConfigError::ShortSecret(trusted.issuer.clone()));
+            match &trusted.keys {
+                TrustedKeys::Secret(secret) if secret.len() < 32 => {
+                    return Err(ConfigError::ShortSecret(trusted.issuer.clone()));
+                }
+                TrustedKeys::Published(_) if trusted.audience.is_none() => {
+                    return Err(ConfigError::NoAudience(trusted.issuer.clone()));
+                }
+                TrustedKeys::Secret(_) | TrustedKeys::Published(_) => {}
             }
         }
         let in_range = |life: Duration, most: u64| (1..=most).contains(&life.as_secs());

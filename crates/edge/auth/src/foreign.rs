@@ -10,8 +10,9 @@ use sha2::Sha256;
 
 use crate::Auth;
 use crate::accounts::folded;
-use crate::config::TrustedIssuer;
+use crate::config::{TrustedIssuer, TrustedKeys};
 use crate::jwt::{self, Claims, Unproven};
+use crate::published::Signed;
 use crate::verify::{LEEWAY_MS, Proven, check_begin};
 
 /// Longer subjects are refused.
@@ -26,7 +27,7 @@ impl Auth {
         let Unproven { claims, .. } = token;
         let issuer = self.config.trusted.iter().find(|issuer| issuer.issuer == claims.iss);
         let issuer = issuer.ok_or(TokenError::Invalid)?;
-        check_signature(token, issuer)?;
+        self.check_signature(token, issuer).await?;
         check_begin(token, now)?;
         let for_us = issuer.audience.as_deref().is_none_or(|wanted| {
             claims.aud.as_ref().is_some_and(|audience| audience.holds(wanted))
@@ -45,6 +46,32 @@ impl Auth {
         })?;
         let user = user.ok_or(TokenError::Invalid)?;
         Ok(Proven { user, credential: Credential::Issuer, scopes: Scopes::ALL, expires_at })
+    }
+
+    /// What the signature is checked with follows from who the issuer is; a token has no say in it.
+    async fn check_signature(
+        &self,
+        token: &Unproven<'_>,
+        issuer: &TrustedIssuer,
+    ) -> Result<(), TokenError> {
+        let kind_fits = token
+            .header
+            .typ
+            .as_deref()
+            .is_none_or(|typ| ["jwt", "at+jwt"].contains(&typ.to_ascii_lowercase().as_str()));
+        if !kind_fits {
+            return Err(TokenError::Invalid);
+        }
+        let signed = match &issuer.keys {
+            TrustedKeys::Secret(secret) if is_signed(token, secret) => Signed::Yes,
+            TrustedKeys::Secret(_) => Signed::No,
+            TrustedKeys::Published(keys) => self.is_published(token, keys).await,
+        };
+        match signed {
+            Signed::Yes => Ok(()),
+            Signed::No => Err(TokenError::Invalid),
+            Signed::Unsure => Err(TokenError::Unavailable),
+        }
     }
 
     /// The user a subject names: one provisioned for it, else the one of that user name, else a
@@ -111,17 +138,8 @@ fn subject_name(issuer: &TrustedIssuer, claims: &Claims) -> String {
 }
 
 /// HS256 with the issuer's own secret, nothing else.
-fn check_signature(token: &Unproven<'_>, issuer: &TrustedIssuer) -> Result<(), TokenError> {
+fn is_signed(token: &Unproven<'_>, secret: &[u8]) -> bool {
     let Unproven { header, signed, signature, .. } = token;
-    let kind_fits = header
-        .typ
-        .as_deref()
-        .is_none_or(|typ| ["jwt", "at+jwt"].contains(&typ.to_ascii_lowercase().as_str()));
-    if header.alg != "HS256" || !kind_fits {
-        return Err(TokenError::Invalid);
-    }
-    let mac = Hmac::<Sha256>::new_from_slice(&issuer.secret);
-    let mut mac = mac.map_err(|_| TokenError::Invalid)?;
-    mac.update(signed);
-    mac.verify_slice(signature).map_err(|_| TokenError::Invalid)
+    let mac = Hmac::<Sha256>::new_from_slice(secret).ok().filter(|_| header.alg == "HS256");
+    mac.is_some_and(|mac| mac.chain_update(signed).verify_slice(signature).is_ok())
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod foreign;
 mod gone;
 mod invitations;
+mod jwks;
 mod jwt;
 mod letters;
 mod lockout;
@@ -20,6 +21,7 @@ mod names;
 mod one_time;
 mod password;
 mod provision;
+mod published;
 mod refresh_token;
 mod register;
 mod rotate;
@@ -43,8 +45,9 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 pub use audit::AuditLog;
-pub use config::{Config, ConfigError, HashCost, TrustedIssuer};
+pub use config::{Config, ConfigError, HashCost, TrustedIssuer, TrustedKeys};
 pub use letters::LetterStats;
+pub use published::PublishedKeys;
 pub use signing::SigningKeys;
 
 use letters::Letters;

@@ -20,7 +20,7 @@ use crate::host::SystemClock;
 pub(crate) use error::ConfigError;
 #[cfg(test)]
 pub(crate) use sections::TlsFiles;
-pub(crate) use sections::{Config, LogFormat};
+pub(crate) use sections::{Config, Issuer, LogFormat};
 pub(crate) use span::Keep;
 
 /// The file read when none is named.
@@ -62,6 +62,7 @@ pub(crate) fn for_serve(args: &ServeArgs) -> Result<Config, ConfigError> {
 pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
     crate::wiring::tls(&config)?;
+    crate::wiring::trusted_issuers(&config)?;
     crate::wiring::mailer(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
     crate::host::say(&toml::to_string_pretty(&config)?);
     Ok(())

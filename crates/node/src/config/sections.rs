@@ -93,7 +93,7 @@ pub(crate) struct Auth {
     pub(crate) session_days: u64,
     /// The one-time token that makes the first administrator; random when absent.
     pub(crate) setup_token: Option<Secret>,
-    /// Issuers whose HS256 tokens are accepted besides the server's own.
+    /// Issuers whose tokens are accepted besides the server's own.
     pub(crate) issuers: Vec<Issuer>,
 }
 
@@ -115,8 +115,18 @@ impl Default for Auth {
 pub(crate) struct Issuer {
     /// Its `iss`.
     pub(crate) name: String,
-    /// Shared secret, at least 32 bytes.
-    pub(crate) secret: Secret,
+    /// Shared secret of HS256 tokens, at least 32 bytes.
+    #[serde(default)]
+    pub(crate) secret: Option<Secret>,
+    /// Where it publishes the keys of RS256, ES256 and `EdDSA` tokens, as a JSON Web Key Set.
+    #[serde(default)]
+    pub(crate) jwks_url: Option<String>,
+    /// A file with such a set.
+    #[serde(default)]
+    pub(crate) jwks_file: Option<PathBuf>,
+    /// PEM file of certificates that are believed at `jwks_url` besides the system's.
+    #[serde(default)]
+    pub(crate) ca: Option<PathBuf>,
     /// What `aud` must hold.
     #[serde(default)]
     pub(crate) audience: Option<String>,

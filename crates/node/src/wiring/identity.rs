@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use klatch_auth::{KeepKeys, SigningKeys, TrustedIssuer};
+use klatch_auth::{KeepKeys, SigningKeys, TrustedIssuer, TrustedKeys};
 use klatch_domain::{Clock, Entropy};
 use sha2::Sha256;
 
@@ -74,7 +74,7 @@ impl DemoIssuer {
     pub(crate) fn trusted(&self) -> TrustedIssuer {
         TrustedIssuer {
             issuer: Self::NAME.to_owned(),
-            secret: self.secret.to_vec(),
+            keys: TrustedKeys::Secret(self.secret.to_vec()),
             audience: None,
             provision: false,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klatch_auth::{AuditLog, Auth, Parts, TrustedIssuer};
+use klatch_auth::{AuditLog, Auth, Parts};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_fanout::{FanOut, FanOutConfig, FanOutStats};
 use klatch_limits::Limiter;
@@ -24,9 +24,10 @@ use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::sync::watch;
 
 use super::identity::{DemoIssuer, keep_keys, signing_keys};
+use super::issuers::trusted_issuers;
 use super::post::mailer;
 use super::{Adapters, Process};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::demo::{Bot, Host, Seeded};
 
 /// Keys the directory remembers: it opens each profile once.
@@ -66,6 +67,7 @@ impl Roles {
             start_realtime(process, adapters, (&auth, &commands, &people), &limits).await?;
         forget_idle(process, adapters, &auth);
         send_letters(process, &auth);
+        follow_issuers(process, &auth);
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
@@ -142,6 +144,13 @@ fn send_letters(process: &Process, auth: &Arc<Auth>) {
     });
 }
 
+fn follow_issuers(process: &Process, auth: &Arc<Auth>) {
+    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
+    process.tasks.spawn(async move {
+        stop.run_until_cancelled(auth.run_issuers()).await;
+    });
+}
+
 fn dead_letters(process: &Process, adapters: &Adapters) -> DeadLetters {
     DeadLetters::new(adapters.log.clone(), Arc::clone(&process.entropy))
 }
@@ -199,27 +208,21 @@ fn start_auth(
         clock: Arc::clone(&process.clock),
         entropy: Arc::clone(&process.entropy),
     };
-    let mut config = auth_config(&process.config);
+    let mut config = auth_config(&process.config)?;
     config.trusted.extend(demo.map(DemoIssuer::trusted));
     Ok(Auth::new(parts, config, keys)?)
 }
 
-fn auth_config(config: &Config) -> klatch_auth::Config {
-    let trusted = config.auth.issuers.iter().map(|issuer| TrustedIssuer {
-        issuer: issuer.name.clone(),
-        secret: issuer.secret.0.clone().into_bytes(),
-        audience: issuer.audience.clone(),
-        provision: issuer.provision,
-    });
-    klatch_auth::Config {
+fn auth_config(config: &Config) -> Result<klatch_auth::Config, ConfigError> {
+    Ok(klatch_auth::Config {
         public_url: config.address(),
         access_life: Duration::from_mins(config.auth.access_minutes),
         session_life: session_life(config),
         open_registration: config.auth.open_registration,
         setup_token: config.auth.setup_token.as_ref().map(|token| token.0.clone()),
-        trusted: trusted.collect(),
+        trusted: trusted_issuers(config)?,
         ..klatch_auth::Config::default()
-    }
+    })
 }
 
 /// Life of a session after its last use.

@@ -18,7 +18,7 @@ use axum::routing::get;
 use futures::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, TrustedIssuer};
+use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, TrustedIssuer, TrustedKeys};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
@@ -281,7 +281,7 @@ impl Engines {
         };
         let trusted = TrustedIssuer {
             issuer: token::ISSUER.to_owned(),
-            secret: token::SECRET.as_bytes().to_vec(),
+            keys: TrustedKeys::Secret(token::SECRET.as_bytes().to_vec()),
             audience: None,
             provision: true,
         };

@@ -2,6 +2,7 @@
 
 mod letters;
 mod provisioning;
+mod published;
 mod registration;
 mod sessions;
 mod tokens;
@@ -23,7 +24,7 @@ use klatch_protocol::sealed::KeyRing;
 use klatch_testkit::{ManualClock, SeededEntropy};
 use parking_lot::Mutex;
 
-use crate::config::{Config, HashCost, TrustedIssuer};
+use crate::config::{Config, HashCost, TrustedIssuer, TrustedKeys};
 use crate::signing::SigningKeys;
 use crate::{AuditLog, Auth, Parts};
 
@@ -157,7 +158,7 @@ fn config() -> Config {
     Config {
         trusted: vec![TrustedIssuer {
             issuer: "shop".to_owned(),
-            secret: SECRET.to_vec(),
+            keys: TrustedKeys::Secret(SECRET.to_vec()),
             audience: None,
             provision: true,
         }],

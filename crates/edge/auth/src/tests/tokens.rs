@@ -267,7 +267,7 @@ async fn a_new_subject_seen_by_many_at_once_becomes_one_user() {
 async fn a_trusted_issuer_is_bound_to_its_own_secret_algorithm_and_audience() {
     let issuer = |issuer: &str, secret: &[u8], audience: Option<&str>, provision| TrustedIssuer {
         issuer: issuer.to_owned(),
-        secret: secret.to_vec(),
+        keys: TrustedKeys::Secret(secret.to_vec()),
         audience: audience.map(str::to_owned),
         provision,
     };
@@ -309,7 +309,7 @@ fn settings_that_cannot_work_are_refused() {
     let start = |config: Config| config.validate().err().map(|error| error.to_string());
     let issuer = |name: &str, secret: &[u8]| TrustedIssuer {
         issuer: name.to_owned(),
-        secret: secret.to_vec(),
+        keys: TrustedKeys::Secret(secret.to_vec()),
         audience: None,
         provision: false,
     };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer};
+use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer, TrustedKeys};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::Entropy;
@@ -137,7 +137,7 @@ impl Engines {
         };
         let shop = TrustedIssuer {
             issuer: "shop".to_owned(),
-            secret: SECRET.to_vec(),
+            keys: TrustedKeys::Secret(SECRET.to_vec()),
             audience: None,
             provision: true,
         };

@@ -13,6 +13,7 @@ mod frame_matrix;
 mod frames;
 mod hostile;
 mod invitations;
+mod issuers;
 mod kills;
 mod leaving;
 mod letters;
