@@ -13,7 +13,7 @@ use crate::host::{self, SystemClock, SystemEntropy};
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// What to run: baseline, fanout, rooms, half, pairs, idle, history, readers, slow, storm,
-    /// manyrooms, million [default: all].
+    /// logins, manyrooms, million [default: all].
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
     /// Sizes that only show that everything works.

@@ -7,7 +7,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use klatch_domain::{Entropy, Rejection};
 use klatch_ports::api::{ServiceError, ServiceResult};
-use klatch_ports::{ErrorKind, PortError};
+use klatch_ports::{ErrorKind, PortError, PortResult};
 use tokio::sync::Semaphore;
 
 use crate::config::{ConfigError, HashCost};
@@ -16,9 +16,13 @@ use crate::config::{ConfigError, HashCost};
 const CHARS_MIN: usize = 10;
 /// Most bytes of a password.
 const BYTES_MAX: usize = 1_000;
+/// The greatest niceness.
+#[cfg(target_os = "linux")]
+const LOWEST_PRIORITY: i32 = 19;
 
-/// Hashes and checks passwords on threads of their own. At most [`HashCost::at_once`] run, so that
-/// sign-ins cannot eat the memory; at most [`HashCost::waiting_max`] wait.
+/// Hashes and checks passwords on threads that step back for all others, so that those who are in
+/// do not wait for those who come in. At most [`HashCost::at_once`] run, so that sign-ins cannot
+/// eat the memory; at most [`HashCost::waiting_max`] wait.
 pub(crate) struct PasswordPool {
     argon2: Argon2<'static>,
     running: Arc<Semaphore>,
@@ -93,11 +97,35 @@ impl PasswordPool {
         let argon2 = self.argon2.clone();
         // The permits go with the work: a caller that goes away does not make room for more.
         let task = tokio::task::spawn_blocking(move || {
-            let outcome = work(argon2);
+            let outcome = stepping_back(move || work(argon2));
             drop((running, admitted));
             outcome
         });
-        task.await.map_err(|_| broken().into())
+        Ok(task.await.map_err(|_| broken())??)
+    }
+}
+
+/// Does the work on a thread of its own, of the lowest priority: one that has stepped back cannot
+/// come forward again, so no thread of a pool will do. It costs some 50 µs, a hash 20 ms.
+fn stepping_back<T: Send>(work: impl FnOnce() -> T + Send) -> PortResult<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("klatch-hash".to_owned());
+        let thread = thread.spawn_scoped(scope, || {
+            step_back();
+            work()
+        });
+        let thread = thread.map_err(|error| {
+            PortError::new(ErrorKind::Unavailable, "argon2", "start").because(error)
+        })?;
+        thread.join().map_err(|_| broken())
+    })
+}
+
+/// On Linux niceness is a matter of each thread; elsewhere it is the process's, and stays.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, LOWEST_PRIORITY) {
+        tracing::debug!(%error, "a hash runs at the priority of everything else");
     }
 }
 
@@ -126,6 +154,16 @@ mod tests {
         assert!(pool.fits("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
         assert!(!pool.fits("correct hors".to_owned(), Some(hash)).await.unwrap());
         assert!(!pool.fits("correct horse".to_owned(), None).await.unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn hashing_steps_back_and_the_thread_that_waits_for_it_does_not() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        assert_eq!(stepping_back(niceness).unwrap(), LOWEST_PRIORITY);
+        assert_eq!(niceness(), before);
+        assert!(stepping_back(|| panic!("a hash that panics")).is_err());
     }
 
     #[tokio::test]

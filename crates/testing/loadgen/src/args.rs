@@ -28,6 +28,8 @@ pub enum Workload {
     Slow,
     /// All connections cut at once, and their way back, beside bare handshakes.
     Storm,
+    /// Many who sign in at once beside a room that goes on talking.
+    Logins,
     /// Someone in very many rooms beside someone in few.
     ManyRooms,
     /// One very large room of whom few are online.
@@ -36,7 +38,7 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order of a full bench.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Baseline,
         Self::Fanout,
         Self::Rooms,
@@ -47,6 +49,7 @@ impl Workload {
         Self::Readers,
         Self::Slow,
         Self::Storm,
+        Self::Logins,
         Self::ManyRooms,
         Self::Million,
     ];
@@ -64,6 +67,7 @@ impl Workload {
             Self::Readers => "readers",
             Self::Slow => "slow",
             Self::Storm => "storm",
+            Self::Logins => "logins",
             Self::ManyRooms => "manyrooms",
             Self::Million => "million",
         }
@@ -115,6 +119,10 @@ pub struct Sizes {
     pub slow_pairs: u32,
     /// Connections that are cut.
     pub storm: u32,
+    /// Clients that sign in again and again.
+    pub login_clients: u32,
+    /// Pairs of stretches without and with them.
+    pub login_pairs: u32,
     /// Rooms of someone in many.
     pub many_rooms: u32,
     /// Rooms of someone in few.
@@ -146,6 +154,8 @@ impl Default for Sizes {
             slow_text_bytes: 2_000,
             slow_pairs: 3,
             storm: 5_000,
+            login_clients: 32,
+            login_pairs: 5,
             many_rooms: 100_000,
             few_rooms: 100,
             many_rounds: 5,
@@ -183,6 +193,8 @@ impl Sizes {
             hot_readers: 20,
             slow_pairs: 1,
             storm: 200,
+            login_clients: 8,
+            login_pairs: 1,
             many_rooms: 500,
             few_rooms: 10,
             many_rounds: 1,

@@ -4,7 +4,7 @@ use klatch_e2e::server::{Exit, quiet, run};
 use serde_json::Value;
 
 /// Rows of a whole run, by their names.
-const ROWS: [&str; 22] = [
+const ROWS: [&str; 25] = [
     "bare writer, 8 frames a write",
     "bare writer, 1 frame a write",
     "bare writer, a few times a second",
@@ -25,6 +25,9 @@ const ROWS: [&str; 22] = [
     "slow, 5 % never read",
     "bare handshakes",
     "storm",
+    "sends, nobody signs in",
+    "sends, all sign in",
+    "logins meanwhile",
     "in 10 rooms",
     "in 500 rooms",
 ];

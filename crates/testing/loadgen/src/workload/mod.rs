@@ -5,6 +5,7 @@ mod crowd;
 mod fanout;
 mod history;
 mod idle;
+mod logins;
 mod many_rooms;
 mod rooms;
 mod slow;
@@ -63,6 +64,7 @@ impl<'a> Bench<'a> {
             Workload::Readers => self.readers(),
             Workload::Slow => self.slow(),
             Workload::Storm => self.storm(),
+            Workload::Logins => self.logins(),
             Workload::ManyRooms => self.many_rooms(),
             Workload::Million => self.crowd(),
         };
