@@ -126,6 +126,13 @@ pub fn check_server(actor: Actor, action: ServerAction) -> Result<(), Rejection>
     if actor.role >= least { Ok(()) } else { Err(refusal) }
 }
 
+/// Whether the asker may know whether `other` is there. Guests know those in whose rooms they are
+/// now, and themselves; everyone else knows everyone, as with profiles.
+pub fn sees_presence(actor: Actor, other: UserId, share_a_room: bool) -> bool {
+    let anyone = check_server(actor, ServerAction::BrowsePeople).is_ok();
+    anyone || share_a_room || actor.user == other
+}
+
 fn allowed_in_archive(action: Action) -> bool {
     matches!(
         action,
@@ -245,6 +252,19 @@ mod tests {
             let answer = check(PERSON, &gone, Some(&owner), action);
             assert_eq!(answer, Err(Rejection::RoomNotFound));
         }
+    }
+
+    #[test]
+    fn guests_see_the_presence_of_those_around_them_and_others_that_of_everyone() {
+        let other = UserId::from_bits(3);
+        let guest = Actor { role: ServerRole::Guest, ..PERSON };
+        let seen = |actor| {
+            [(other, false), (other, true), (PERSON.user, false)]
+                .map(|(whom, together)| sees_presence(actor, whom, together))
+        };
+        assert_eq!(seen(guest), [false, true, true]);
+        assert_eq!(seen(PERSON), [true; 3]);
+        assert_eq!(seen(Actor { role: ServerRole::Admin, ..PERSON }), [true; 3]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod bucket;
+mod circle;
 mod config;
 mod service;
 #[cfg(test)]

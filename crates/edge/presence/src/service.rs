@@ -1,5 +1,6 @@
 //! The service: reads and writes of the KV, and what it publishes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use klatch_protocol::presence::{
 };
 
 use crate::bucket::Buckets;
+use crate::circle;
 use crate::config::PresenceConfig;
 use crate::throttle::Typists;
 
@@ -131,6 +133,10 @@ impl PresenceApi for PresenceService {
     async fn presence(&self, users: &[UserId]) -> PortResult<Vec<PresenceView>> {
         let found = futures::stream::iter(users.iter().copied()).map(|user| self.view(user));
         found.buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn seen_by(&self, actor: Actor, users: &[UserId]) -> PortResult<HashSet<UserId>> {
+        circle::seen_by(&*self.deps.members, actor, users).await
     }
 
     async fn own_presence(&self, actor: Actor) -> ServiceResult<OwnPresence> {

@@ -1,5 +1,7 @@
 //! Who is there, and who is typing. Nothing of it is durable.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use klatch_domain::permission::Actor;
 use klatch_domain::presence::{Choice, Presence, Status};
@@ -19,6 +21,14 @@ pub struct PresenceView {
     /// The oldest of the changes that say they are connected: each instance that holds connections
     /// of theirs repeats its own. `None`: not connected.
     pub oldest: Option<Revision>,
+}
+
+impl PresenceView {
+    /// Somebody of whom nothing is known.
+    fn unseen(user: UserId) -> Self {
+        let presence = Presence { status: Status::Offline, ..Presence::default() };
+        Self { user, presence, oldest: None }
+    }
 }
 
 /// A person's own presence.
@@ -46,9 +56,27 @@ pub struct StatusWords {
 /// Presence and typing.
 #[async_trait]
 pub trait PresenceApi: Send + Sync {
-    /// People as others see them, in the order asked. Whoever is not known is offline. Everyone who
-    /// is signed in sees everyone, as with profiles. Cost: three look-ups each.
+    /// People as others see them, in the order asked. Whoever is not known is offline. Who may be
+    /// told is for [`PresenceApi::seen_by`] to say. Cost: three look-ups each.
     async fn presence(&self, users: &[UserId]) -> PortResult<Vec<PresenceView>>;
+
+    /// Those of `users` whose presence the asker may know ([`sees_presence`]). Free for all but
+    /// guests; for them a look-up for each of their rooms and `users`, 10,000 at most: what is not
+    /// found by then is not seen.
+    ///
+    /// [`sees_presence`]: klatch_domain::permission::sees_presence
+    async fn seen_by(&self, actor: Actor, users: &[UserId]) -> PortResult<HashSet<UserId>>;
+
+    /// [`PresenceApi::presence`] as the asker may know it: whom they may not see is offline, as
+    /// somebody who was never there.
+    async fn presence_for(&self, actor: Actor, users: &[UserId]) -> PortResult<Vec<PresenceView>> {
+        let seen = self.seen_by(actor, users).await?;
+        let mut views = self.presence(users).await?;
+        for view in views.iter_mut().filter(|view| !seen.contains(&view.user)) {
+            *view = PresenceView::unseen(view.user);
+        }
+        Ok(views)
+    }
 
     /// The asker's own.
     async fn own_presence(&self, actor: Actor) -> ServiceResult<OwnPresence>;

@@ -58,6 +58,8 @@ pub(crate) async fn choose(
 }
 
 /// The presence of up to 1,000 people
+///
+/// Guests see those in whose rooms they are; everyone else is offline to them.
 #[utoipa::path(
     post, path = "/api/v1/presence/query", tag = "presence",
     request_body = PresenceQuery,
@@ -69,10 +71,10 @@ pub(crate) async fn choose(
 )]
 pub(crate) async fn query(
     State(edge): State<Shared>,
-    _caller: Caller,
+    caller: Caller,
     Json(body): Json<PresenceQuery>,
 ) -> Result<Response, Fault> {
-    let found = edge.services.people.presence(&body.into_users()?).await;
+    let found = edge.services.people.presence_for(caller.actor, &body.into_users()?).await;
     let found = found.map_err(klatch_ports::api::ServiceError::from)?;
     reply::json(StatusCode::OK, &PresenceList::from(found))
 }

@@ -149,9 +149,9 @@ impl People {
                     self.next_turn = now + Duration::from_secs(1);
                 }
             }
-            self.pay(asking);
+            self.pay(asking).await;
         } else if is_turn || !self.owed.is_empty() {
-            self.pay(asking);
+            self.pay(asking).await;
         }
     }
 
@@ -239,11 +239,18 @@ impl People {
     }
 
     /// Tells everyone of what is new. Whoever does not read is told the newest when they do.
-    fn pay(&mut self, asking: &HashMap<ConnectionId, Asking>) {
+    async fn pay(&mut self, asking: &HashMap<ConnectionId, Asking>) {
         let (watched, mut told) = (&self.watched, 0);
         for (id, users) in std::mem::take(&mut self.owed) {
             let Some(Asking { connection, .. }) = asking.get(&id) else { continue };
-            for user in users {
+            // Asked each time: who is in a room with whom changes.
+            let users: Vec<UserId> = users.into_iter().collect();
+            let seen = self.shared.deps.people.seen_by(connection.actor(), &users).await;
+            let seen = seen.unwrap_or_else(|error| {
+                tracing::warn!(%error, "who may see whom cannot be read");
+                HashSet::new()
+            });
+            for user in seen {
                 let Some((_, frame)) = watched.get(&user).and_then(|it| it.told.as_ref()) else {
                     continue;
                 };

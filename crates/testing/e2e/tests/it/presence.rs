@@ -131,3 +131,61 @@ async fn after_a_kill_and_a_restart_only_who_came_back_is_there() {
     let _back = socket_of(&server, "ann").await;
     sees(&mut watched, &ann_id, "online").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_sees_who_is_in_a_room_with_them_now_and_nobody_else() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let server = Server::start(Settings::default()).await.unwrap();
+    let (ann, ben, gus) = (server.rest_as("ann"), server.rest_as("ben"), server.rest_as("gus"));
+    let (ann_id, ben_id, gus_id) = (id_of(&ann).await, id_of(&ben).await, id_of(&gus).await);
+    let root = server.register_admin().await.unwrap();
+    let guest = json!({"role": "guest"});
+    let path = format!("/api/v1/admin/users/{gus_id}");
+    root.json(Method::PATCH, &path, &guest).await.unwrap().success().unwrap();
+    let body = json!({"type": "group", "name": "us", "memberIds": [gus_id]});
+    let made = ann.post("/api/v1/rooms", &body).await.unwrap().success().unwrap();
+    let (room, position) = (made.text("roomId").unwrap(), made.text("position").unwrap());
+    gus.get_at(&format!("/api/v1/rooms/{room}"), Some(&position)).await.unwrap().success().unwrap();
+    let (_anns, _bens) = (socket_of(&server, "ann").await, socket_of(&server, "ben").await);
+    assert_eq!(asked(&ann, &ben_id).await["status"], "online");
+    assert_eq!(asked(&gus, &ann_id).await["status"], "online");
+    assert_eq!(asked(&gus, &ben_id).await, json!({"userId": ben_id, "status": "offline"}));
+
+    let (mut watch, mut watched) = socket_of(&server, "gus").await;
+    let whom = json!({ "presence": [ann_id, ben_id, gus_id] });
+    watch.send("subscribe", whom, "s").await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let frame = watched.next_of("presence", SOON).await.unwrap();
+        told.push(frame["payload"]["userId"].as_str().unwrap().to_owned());
+    }
+    told.sort();
+    let mut wanted = vec![ann_id.clone(), gus_id.clone()];
+    wanted.sort();
+    assert_eq!(told, wanted);
+    // What others come to know of ben, and what ann says when the guest is out of the room, is not
+    // for the guest; what the guest says of themselves comes after both.
+    let path = format!("/api/v1/rooms/{room}/members/{gus_id}");
+    let out = ann.ask(Method::DELETE, &path, &[], bytes::Bytes::new()).await.unwrap();
+    let position = out.success().unwrap().text("position").unwrap();
+    ann.get_at(&format!("/api/v1/rooms/{room}"), Some(&position)).await.unwrap().success().unwrap();
+    let (_sender, mut witness) = {
+        let (mut sender, mut witness) = socket_of(&server, "wit").await;
+        let whom = json!({ "presence": [ann_id, ben_id, gus_id] });
+        sender.send("subscribe", whom, "s").await.unwrap();
+        witness.next_of("ack", SOON).await.unwrap();
+        (sender, witness)
+    };
+    for (who, id) in [(&ann, &ann_id), (&ben, &ben_id), (&gus, &gus_id)] {
+        let away = json!({"status": "dnd"});
+        let chosen = who.json(Method::PUT, "/api/v1/users/me/presence", &away).await.unwrap();
+        assert_eq!(chosen.status, 204, "{:?}", chosen.body);
+        sees(&mut witness, id, "dnd").await;
+    }
+    let frame = watched.next_of("presence", SOON).await.unwrap();
+    assert_eq!(
+        (&frame["payload"]["userId"], &frame["payload"]["status"]),
+        (&json!(gus_id), &json!("dnd"))
+    );
+    assert_eq!(asked(&gus, &ann_id).await, json!({"userId": ann_id, "status": "offline"}));
+}
