@@ -1,7 +1,11 @@
 //! A batch in the making: what is to be told of it, and to whom.
 
+use std::io;
+
 use klatch_ports::PortError;
 use klatch_ports::log::{AppendError, Appended, Completion, Record};
+
+use super::error::is_full;
 
 /// A batch in the making.
 #[derive(Default)]
@@ -26,5 +30,19 @@ impl Draft {
                 *outcome = Err(AppendError::Port(why()));
             }
         }
+    }
+}
+
+/// Why a batch did not become durable.
+pub(super) enum Failure {
+    /// Nothing was written: the disk is full.
+    Full,
+    /// The disk failed; what is on it is unknown.
+    Fatal(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if is_full(&error) { Self::Full } else { Self::Fatal(error) }
     }
 }

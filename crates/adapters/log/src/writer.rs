@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::batch::{Encoder, SECTOR};
-use super::draft::{Draft, is_conflict};
-use super::error::{io as port_io, is_full, port};
+use super::draft::{Draft, Failure, is_conflict};
+use super::error::{io as port_io, port};
 use super::heads::head_key;
 use super::queue::{Next, Pending};
 use super::recover::{make_file, new_active, put_in_use};
@@ -80,20 +80,6 @@ pub(super) enum Round {
     Idle,
     /// The queue is closed and empty, or the disk failed.
     Over,
-}
-
-/// Why a batch did not become durable.
-enum Failure {
-    /// Nothing was written: the disk is full.
-    Full,
-    /// The disk failed; what is on it is unknown.
-    Fatal(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        if is_full(&error) { Self::Full } else { Self::Fatal(error) }
-    }
 }
 
 impl Writer {

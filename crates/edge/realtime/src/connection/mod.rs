@@ -34,6 +34,7 @@ pub(crate) use outbox::{Concerns, LiveFrame, Passing, Phase};
 use outbox::{NotWritten, Outbox, Overfull, Terms};
 use person::Person;
 pub(crate) use session::Session;
+use stream::Drained;
 pub(crate) use stream::Stream;
 pub(crate) use tls::Tls;
 
@@ -390,13 +391,4 @@ impl Connection {
     pub(crate) fn stats(&self) -> &Stats {
         &self.shared.stats
     }
-}
-
-enum Drained {
-    /// Something waits for the socket.
-    More,
-    /// Nothing waits.
-    Nothing,
-    /// The connection is over.
-    Ended,
 }

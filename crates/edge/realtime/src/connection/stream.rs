@@ -145,3 +145,13 @@ pub(super) fn read_once(
         Err(error) => Err(error),
     }
 }
+
+/// What is left of what waited for a socket after it took what it could.
+pub(super) enum Drained {
+    /// Something waits for the socket.
+    More,
+    /// Nothing waits.
+    Nothing,
+    /// The connection is over.
+    Ended,
+}

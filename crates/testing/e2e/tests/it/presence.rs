@@ -138,10 +138,10 @@ async fn a_guest_sees_who_is_in_a_room_with_them_now_and_nobody_else() {
     let server = Server::start(Settings::default()).await.unwrap();
     let (ann, ben, gus) = (server.rest_as("ann"), server.rest_as("ben"), server.rest_as("gus"));
     let (ann_id, ben_id, gus_id) = (id_of(&ann).await, id_of(&ben).await, id_of(&gus).await);
-    let root = server.register_admin().await.unwrap();
+    let admin = server.register_admin().await.unwrap();
     let guest = json!({"role": "guest"});
     let path = format!("/api/v1/admin/users/{gus_id}");
-    root.json(Method::PATCH, &path, &guest).await.unwrap().success().unwrap();
+    admin.json(Method::PATCH, &path, &guest).await.unwrap().success().unwrap();
     let body = json!({"type": "group", "name": "us", "memberIds": [gus_id]});
     let made = ann.post("/api/v1/rooms", &body).await.unwrap().success().unwrap();
     let (room, position) = (made.text("roomId").unwrap(), made.text("position").unwrap());
