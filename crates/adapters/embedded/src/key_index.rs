@@ -3,6 +3,12 @@
 //! Nothing is synced: the index replays from its own position. Every commit writes the position
 //! into every living bucket, and the list of living buckets beside it; after a power cut the lowest
 //! position counts, and a bucket that others speak of but that is gone means "from the beginning".
+//!
+//! In memory each bucket has a filter that knows which keys it does not hold. After opening, every
+//! commit takes some thousands of the rows that were there already into it; until all are in it, it
+//! is not asked.
+
+mod filter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,6 +20,7 @@ use klatch_ports::messages::Applied;
 use klatch_ports::{Epoch, Offset, Partition, PortResult};
 use parking_lot::Mutex;
 
+use self::filter::Filter;
 use crate::engine::{self, Sizes, Tail, corrupt, failed};
 
 const MIB: u64 = 1 << 20;
@@ -23,6 +30,8 @@ const RING: u64 = 4;
 const KEY: u8 = b'k';
 const POSITION: u8 = b'p';
 const LIVING: &[u8] = b"living";
+/// Rows that a commit takes into a bucket's filter: about a millisecond.
+const ROWS_AT_A_TIME: usize = 2_000;
 
 /// The key index in a data directory.
 pub struct KeyIndexStore {
@@ -33,8 +42,47 @@ pub struct KeyIndexStore {
 #[derive(Default)]
 struct Inner {
     /// Living buckets by day.
-    buckets: BTreeMap<u32, Keyspace>,
+    buckets: BTreeMap<u32, Bucket>,
     applied: BTreeMap<Partition, Applied>,
+}
+
+/// The keys of a day.
+struct Bucket {
+    keyspace: Keyspace,
+    /// Of all keys but those in rows from `unseen` on that were there when it was opened.
+    filter: Filter,
+    /// `None`: there are no such rows.
+    unseen: Option<Vec<u8>>,
+}
+
+impl Bucket {
+    fn empty(keyspace: Keyspace) -> Self {
+        Self { keyspace, filter: Filter::default(), unseen: None }
+    }
+
+    fn opened(keyspace: Keyspace) -> Self {
+        Self { unseen: Some(vec![KEY]), ..Self::empty(keyspace) }
+    }
+
+    fn may_hold(&self, key: u128) -> bool {
+        self.unseen.is_some() || self.filter.may_hold(key)
+    }
+
+    /// Takes more of the rows that were there at first into the filter. What was committed since
+    /// is in it already; twice does no harm.
+    fn see_more(&mut self) -> PortResult<()> {
+        let Some(from) = self.unseen.take() else { return Ok(()) };
+        for (count, entry) in self.keyspace.range(from..).enumerate() {
+            let (row, _) = entry.into_inner().map_err(failed("reading"))?;
+            let Some(key) = key_of(&row) else { break };
+            if count == ROWS_AT_A_TIME {
+                self.unseen = Some(row.to_vec());
+                break;
+            }
+            self.filter.add(key);
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for KeyIndexStore {
@@ -60,7 +108,7 @@ impl KeyIndexStore {
             let days = days(&living)?;
             // The first day of the list is the bucket's own.
             if let Some(own) = days.first() {
-                buckets.insert(*own, bucket);
+                buckets.insert(*own, Bucket::opened(bucket));
             }
             spoken_of.extend(days);
         }
@@ -72,7 +120,7 @@ impl KeyIndexStore {
     /// The bucket of `day`, made empty when its place in the ring was an older day's.
     fn bucket(&self, inner: &mut Inner, day: u32) -> PortResult<Keyspace> {
         if let Some(bucket) = inner.buckets.get(&day) {
-            return Ok(bucket.clone());
+            return Ok(bucket.keyspace.clone());
         }
         let slot = u64::from(day) % RING;
         let same_place = |other: &u32| u64::from(*other) % RING == slot;
@@ -80,13 +128,13 @@ impl KeyIndexStore {
             self.drop_bucket(inner, old)?;
         }
         let bucket = keyspace(&self.database, slot)?;
-        inner.buckets.insert(day, bucket.clone());
+        inner.buckets.insert(day, Bucket::empty(bucket.clone()));
         Ok(bucket)
     }
 
     fn drop_bucket(&self, inner: &mut Inner, day: u32) -> PortResult<()> {
         if let Some(old) = inner.buckets.remove(&day) {
-            self.database.delete_keyspace(old).map_err(failed("forgetting"))?;
+            self.database.delete_keyspace(old.keyspace).map_err(failed("forgetting"))?;
         }
         Ok(())
     }
@@ -99,7 +147,11 @@ impl KeyIndex for KeyIndexStore {
 
     fn lookup(&self, partition: Partition, key: u128) -> PortResult<Option<Offset>> {
         let row = key_row(partition, key);
-        let buckets: Vec<Keyspace> = self.inner.lock().buckets.values().rev().cloned().collect();
+        let buckets: Vec<Keyspace> = {
+            let inner = self.inner.lock();
+            let may_hold = inner.buckets.values().rev().filter(|bucket| bucket.may_hold(key));
+            may_hold.map(|bucket| bucket.keyspace.clone()).collect()
+        };
         for bucket in buckets {
             if let Some(value) = bucket.get(row).map_err(failed("reading"))? {
                 let bytes = value.as_ref().try_into();
@@ -128,14 +180,19 @@ impl KeyIndex for KeyIndexStore {
             let bucket = self.bucket(&mut inner, of)?;
             let value = entry.offset.0.to_be_bytes();
             batch.insert(&bucket, key_row(partition, entry.key), value);
+            // Before the row is there: no key may be in a row and not in the filter.
+            if let Some(bucket) = inner.buckets.get_mut(&of) {
+                bucket.filter.add(entry.key);
+            }
         }
         let place = position(applied);
         let days: Vec<u32> = inner.buckets.keys().copied().collect();
         for (own, bucket) in &inner.buckets {
-            batch.insert(bucket, position_row(partition), place);
-            batch.insert(bucket, LIVING, living(*own, &days));
+            batch.insert(&bucket.keyspace, position_row(partition), place);
+            batch.insert(&bucket.keyspace, LIVING, living(*own, &days));
         }
         batch.commit().map_err(failed("committing"))?;
+        inner.buckets.values_mut().try_for_each(Bucket::see_more)?;
         inner.applied.insert(partition, applied);
         Ok(())
     }
@@ -154,7 +211,7 @@ impl KeyIndex for KeyIndexStore {
         let days: Vec<u32> = inner.buckets.keys().copied().collect();
         let mut batch = self.database.batch();
         for (own, bucket) in &inner.buckets {
-            batch.insert(bucket, LIVING, living(*own, &days));
+            batch.insert(&bucket.keyspace, LIVING, living(*own, &days));
         }
         batch.commit().map_err(failed("committing"))
     }
@@ -166,10 +223,10 @@ fn keyspace(database: &Database, slot: u64) -> PortResult<Keyspace> {
 }
 
 /// The lowest position per partition over all buckets.
-fn lowest(buckets: &BTreeMap<u32, Keyspace>) -> PortResult<BTreeMap<Partition, Applied>> {
+fn lowest(buckets: &BTreeMap<u32, Bucket>) -> PortResult<BTreeMap<Partition, Applied>> {
     let mut lowest: BTreeMap<Partition, Applied> = BTreeMap::new();
     for bucket in buckets.values() {
-        for entry in bucket.prefix([POSITION]) {
+        for entry in bucket.keyspace.prefix([POSITION]) {
             let (key, value) = entry.into_inner().map_err(failed("opening"))?;
             let (partition, applied) = read_position(&key, &value)?;
             let place = lowest.entry(partition).or_insert(applied);
@@ -196,6 +253,12 @@ fn key_row(partition: Partition, key: u128) -> [u8; 19] {
     });
     rest.copy_from_slice(&key.to_be_bytes());
     row
+}
+
+/// The key in a row; `None`: it holds something else.
+fn key_of(row: &[u8]) -> Option<u128> {
+    let [KEY, _, _, key @ ..] = row else { return None };
+    key.try_into().ok().map(u128::from_be_bytes)
 }
 
 fn position_row(partition: Partition) -> [u8; 3] {

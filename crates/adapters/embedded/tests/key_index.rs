@@ -79,3 +79,41 @@ fn a_bucket_lost_to_a_power_cut_sends_the_index_back_to_the_beginning() {
     }
     assert_eq!(open(&dir).applied(HERE).expect("a position"), Applied::default());
 }
+
+#[test]
+fn a_reopened_index_finds_every_key_while_its_filter_is_being_filled_and_after() {
+    const OLD: u64 = 7_000;
+    let dir = directory();
+    let day = |n: u64| 100 + n % 2;
+    let index = open(&dir);
+    let old: Vec<KeyEntry> = (0..OLD).map(|n| entry(hash(n), n, day(n))).collect();
+    index.commit(HERE, applied(OLD), &old).expect("a commit");
+    drop(index);
+    let index = open(&dir);
+    let mut newest = OLD;
+    // Each commit takes two thousand old rows of each of the two days into the filters.
+    for _ in 0..4 {
+        for n in (0..newest).step_by(7) {
+            assert_eq!(index.lookup(HERE, hash(n)).expect("a look-up"), Some(Offset(n)), "{n}");
+        }
+        for n in newest + 1..newest + 500 {
+            assert_eq!(index.lookup(HERE, hash(n)).expect("a look-up"), None, "{n}");
+        }
+        index
+            .commit(HERE, applied(newest + 1), &[entry(hash(newest), newest, day(newest))])
+            .expect("a commit");
+        newest += 1;
+    }
+    for n in 0..newest {
+        assert_eq!(index.lookup(HERE, hash(n)).expect("a look-up"), Some(Offset(n)), "{n}");
+    }
+}
+
+/// The n-th of many keys that look random.
+fn hash(n: u64) -> u128 {
+    let mut state = u128::from(n) + 1;
+    for _ in 0..4 {
+        state = state.wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645) ^ (state >> 61);
+    }
+    state
+}
