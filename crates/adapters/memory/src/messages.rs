@@ -10,7 +10,8 @@ use klatch_domain::room::RoomHead;
 use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
 use klatch_ports::activity::{ActivityPlace, ActivityReader, ChangedRoom, Span, Spans};
 use klatch_ports::messages::{
-    Applied, MessageCommit, MessageReader, MessageWriter, Range, StayChange, StoredHead,
+    Applied, MessageCommit, MessagePlace, MessageReader, MessageWriter, Range, StayChange,
+    StoredHead,
 };
 use klatch_ports::{Offset, Partition, PortResult};
 use parking_lot::Mutex;
@@ -101,6 +102,29 @@ impl MessageReader for MessageStore {
 
     async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>> {
         Ok(self.rows.lock().externals.get(&external).copied())
+    }
+
+    async fn of_person(
+        &self,
+        person: UserId,
+        after: Option<MessagePlace>,
+        look: usize,
+    ) -> PortResult<(Vec<Message>, Option<MessagePlace>)> {
+        let rows = self.rows.lock();
+        let all = rows.messages.values().map(|message| {
+            let (room, seq) = (message.room, message.seq);
+            (MessagePlace { other: message.ordinal.is_none(), room, seq }, message)
+        });
+        let mut all: Vec<_> = all.filter(|(place, _)| after.is_none_or(|a| *place > a)).collect();
+        all.sort_unstable_by_key(|(place, _)| *place);
+        all.truncate(look);
+        let next = all.last().map(|(place, _)| *place).filter(|_| all.len() == look);
+        let of = |message: &Message| {
+            let words = message.body.as_ref();
+            message.sender == person || words.is_some_and(|words| words.person == person)
+        };
+        let found = all.into_iter().map(|(_, message)| message).filter(|message| of(message));
+        Ok((found.cloned().collect(), next))
     }
 }
 

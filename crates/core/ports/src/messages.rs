@@ -70,6 +70,27 @@ pub trait MessageReader: Send + Sync {
 
     /// The message imported under the external id with this hash.
     async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>>;
+
+    /// Messages that `person` sent or whose words are sealed for them, among the next `look` after
+    /// `after` in an order of the store's own, and where to go on; `None` there at the end. For
+    /// what is asked once in a lifetime: all calls together read every message.
+    async fn of_person(
+        &self,
+        person: UserId,
+        after: Option<MessagePlace>,
+        look: usize,
+    ) -> PortResult<(Vec<Message>, Option<MessagePlace>)>;
+}
+
+/// A place on a way through all messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessagePlace {
+    /// Whether the way is among those without an ordinal already, which come second.
+    pub other: bool,
+    /// The last room looked at.
+    pub room: RoomId,
+    /// The last message looked at there.
+    pub seq: Seq,
 }
 
 /// A user came into a room, or went out of it.

@@ -1,19 +1,21 @@
-//! Everything of a person as lines of JSON: first what holds now, then their trail on the log.
+//! Everything of a person as lines of JSON: first what holds now, then their messages in the
+//! history if the log has forgotten some, then their trail on the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use klatch_domain::{Event, UserChange, UserId};
+use klatch_domain::{Event, Message, UserChange, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::api::ServiceResult;
 use klatch_ports::api::compliance::Export;
+use klatch_ports::messages::{MessagePlace, MessageReader};
 use klatch_protocol::rest::compliance as lines;
 use klatch_protocol::sealed::{KeyRing, Place};
 
 use crate::Compliance;
-use crate::trail::{Trail, words};
+use crate::trail::{CHUNK, Trail, is_cut, words};
 
 /// Memberships read together.
 const ROOMS: usize = 500;
@@ -47,17 +49,29 @@ impl Compliance {
             }
         }
         let trail = Trail::of(Arc::clone(&deps.log), user).await?;
-        Ok(Lines { ring: Arc::clone(&deps.ring), user, first, trail, count: 0, ended: false })
+        let (ring, messages) = (Arc::clone(&deps.ring), Arc::clone(&deps.messages));
+        let rest = if is_cut(&*deps.log).await? { Rest::History(None) } else { Rest::Trail };
+        Ok(Lines { ring, messages, user, first, trail, count: 0, rest })
     }
 }
 
 struct Lines {
     ring: Arc<KeyRing>,
+    messages: Arc<dyn MessageReader>,
     user: UserId,
     first: VecDeque<Bytes>,
     trail: Trail,
     count: u64,
-    ended: bool,
+    rest: Rest,
+}
+
+/// What comes after the first lines.
+enum Rest {
+    /// Messages as they stand in the history, those after this one.
+    History(Option<MessagePlace>),
+    /// The trail on the log.
+    Trail,
+    Ended,
 }
 
 #[async_trait]
@@ -67,9 +81,17 @@ impl Export for Lines {
             self.count += 1;
             return Ok(Some(line));
         }
-        while !self.ended {
+        while let Rest::History(after) = self.rest {
+            let (messages, next) = self.messages.of_person(self.user, after, CHUNK).await?;
+            self.rest = next.map_or(Rest::Trail, |next| Rest::History(Some(next)));
+            let out = self.history(&messages).await?;
+            if !out.is_empty() {
+                return Ok(Some(out));
+            }
+        }
+        while matches!(self.rest, Rest::Trail) {
             let Some(events) = self.trail.next().await? else {
-                self.ended = true;
+                self.rest = Rest::Ended;
                 return Ok(Some(lines::line(&lines::ending(self.count))));
             };
             let mut out = BytesMut::new();
@@ -88,6 +110,18 @@ impl Export for Lines {
 }
 
 impl Lines {
+    async fn history(&mut self, messages: &[Message]) -> PortResult<Bytes> {
+        let mut out = BytesMut::new();
+        for message in messages {
+            // Words of others are theirs, also where they are this person's message.
+            let own = message.body.as_ref().is_some_and(|words| words.person == self.user);
+            let opened = if own { self.ring.open_message(message).await? } else { None };
+            self.count += 1;
+            out.extend_from_slice(&lines::line(&lines::history(message, opened.as_ref())));
+        }
+        Ok(out.freeze())
+    }
+
     async fn line(&self, event: &Event) -> PortResult<Option<Bytes>> {
         let value = match event {
             Event::User(event) => match &event.change {

@@ -9,8 +9,8 @@ use klatch_ports::log::LogReader;
 use klatch_ports::{Offset, Partition, PortResult, StreamId};
 use klatch_protocol::event;
 
-/// Records looked at together.
-const CHUNK: usize = 1_000;
+/// Records, or rows, looked at together.
+pub(crate) const CHUNK: usize = 1_000;
 
 /// Reads the log from its beginning to where it ended when this was made; memory of a batch.
 pub(crate) struct Trail {
@@ -52,6 +52,16 @@ impl Trail {
         let events = here.filter_map(|record| event::decode(record.body).ok());
         Ok(Some(events.filter(|event| concerns(event, self.user)).collect()))
     }
+}
+
+/// Whether the log has forgotten something that only read models still tell.
+pub(crate) async fn is_cut(log: &dyn LogReader) -> PortResult<bool> {
+    for partition in (0..log.partitions(StreamId::Messages)).map(Partition) {
+        if log.start(StreamId::Messages, partition).await? > Offset::ZERO {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn concerns(event: &Event, user: UserId) -> bool {

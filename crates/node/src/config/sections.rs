@@ -155,7 +155,7 @@ impl Default for Log {
         Self {
             segment_mib: 64,
             reserve_mib: 256,
-            retention: Keep::Always,
+            retention: Keep::For(Span(Duration::from_hours(24 * 30))),
             key_memory: Span(Duration::from_hours(24)),
         }
     }

@@ -26,11 +26,7 @@ pub(super) fn fold(
     pace: &mut Pace,
     told: &mut dyn FnMut(Offset),
 ) -> anyhow::Result<Replayed> {
-    let (messages, metadata) = (stores.messages.clone(), stores.metadata.clone());
-    let projector: Box<dyn Projector> = match model {
-        ReadModel::Messages => Box::new(MessageWriterProjector::new(messages.clone(), messages)),
-        ReadModel::Metadata => Box::new(MetaWriterProjector::new(metadata.clone(), metadata)),
-    };
+    let projector = projector(stores, model);
     run(async {
         let mut done = Replayed::default();
         let mut at = projector.position(P0).await?.offset;
@@ -43,6 +39,27 @@ pub(super) fn fold(
             pace.breathe()?;
         }
         Ok(done)
+    })?
+}
+
+fn projector(stores: &Stores, model: ReadModel) -> Box<dyn Projector> {
+    let (messages, metadata) = (stores.messages.clone(), stores.metadata.clone());
+    match model {
+        ReadModel::Messages => Box::new(MessageWriterProjector::new(messages.clone(), messages)),
+        ReadModel::Metadata => Box::new(MetaWriterProjector::new(metadata.clone(), metadata)),
+    }
+}
+
+/// Writes beside the rows how far they go. A worker that finds nothing to store says so to readers,
+/// and writes it only now and then. A commit of the worker that comes first makes this one nothing.
+pub(super) fn settle(stores: &Stores, model: ReadModel) -> anyhow::Result<()> {
+    let projector = projector(stores, model);
+    run(async {
+        let at = projector.position(P0).await?;
+        if at.offset > Offset::ZERO {
+            projector.apply(P0, at, &[]).await?;
+        }
+        Ok(())
     })?
 }
 

@@ -1,5 +1,7 @@
 //! How much of a machine long work takes, and how it is told to stop.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use klatch_ports::{ErrorKind, PortError, PortResult};
@@ -13,6 +15,8 @@ const REST_MOST: Duration = Duration::from_millis(250);
 /// The pace of one piece of work.
 pub(crate) struct Pace {
     stop: CancellationToken,
+    /// Whoever waits, so that this ends.
+    wanted: Arc<AtomicUsize>,
     rests: u32,
     began: Instant,
 }
@@ -20,7 +24,8 @@ pub(crate) struct Pace {
 impl Pace {
     /// As fast as it goes, for someone who waits.
     pub(crate) fn full() -> Self {
-        Self { stop: CancellationToken::new(), rests: 0, began: Instant::now() }
+        let (stop, wanted) = (CancellationToken::new(), Arc::default());
+        Self { stop, wanted, rests: 0, began: Instant::now() }
     }
 
     /// As fast as it goes, until `stop`.
@@ -28,17 +33,17 @@ impl Pace {
         Self { stop, ..Self::full() }
     }
 
-    /// A quarter of a core, until `stop`.
-    pub(crate) fn gentle(stop: CancellationToken) -> Self {
-        Self { stop, rests: RESTS, began: Instant::now() }
+    /// A quarter of a core, until `stop` or until somebody is `wanted`.
+    pub(super) fn gentle(stop: CancellationToken, wanted: Arc<AtomicUsize>) -> Self {
+        Self { stop, wanted, rests: RESTS, began: Instant::now() }
     }
 
     /// Called after each small piece of the work; blocks while it rests.
     ///
     /// # Errors
-    /// `Closed`: it is to stop.
+    /// `Closed`: it is to stop, for good or for now.
     pub(crate) fn breathe(&mut self) -> PortResult<()> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_cancelled() || self.wanted.load(Ordering::Relaxed) > 0 {
             return Err(PortError::new(ErrorKind::Closed, "klatch", "working in the background"));
         }
         if self.rests > 0 {

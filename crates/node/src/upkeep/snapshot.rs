@@ -10,6 +10,7 @@ mod dump;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail, ensure};
 use klatch_domain::Timestamp;
@@ -20,8 +21,9 @@ use klatch_ports::messages::Applied;
 use klatch_ports::{Epoch, Offset};
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use super::fold::{P0, fold, judge, start};
+use super::fold::{P0, fold, judge, settle, start};
 use super::pace::Pace;
 use super::sealed_file;
 
@@ -39,6 +41,8 @@ const NAMED_MOST: usize = 5;
 pub(crate) struct Snapshot {
     dir: PathBuf,
     busy: Arc<Mutex<()>>,
+    /// How many wait for it.
+    wanted: Arc<AtomicUsize>,
 }
 
 /// What was found to be right.
@@ -100,12 +104,21 @@ impl Part {
 impl Snapshot {
     /// That of the data directory `dir`; there may be none yet.
     pub(crate) fn of(dir: &Path) -> Self {
-        Self { dir: dir.join(DIR), busy: Arc::default() }
+        Self { dir: dir.join(DIR), busy: Arc::default(), wanted: Arc::default() }
     }
 
-    /// Waits until nobody else works on it. While this is held the log forgets nothing.
+    /// Waits until nobody else works on it; work at a [`Pace`] that is ready to step aside does so.
+    /// While this is held the log forgets nothing.
     pub(crate) fn hold(&self) -> Held<'_> {
-        Held { dir: &self.dir, _alone: self.busy.lock() }
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let alone = self.busy.lock();
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
+        Held { dir: &self.dir, _alone: alone }
+    }
+
+    /// A quarter of a core, until `stop` or until somebody waits for the snapshot.
+    pub(crate) fn gentle_pace(&self, stop: CancellationToken) -> Pace {
+        Pace::gentle(stop, Arc::clone(&self.wanted))
     }
 
     /// As [`Snapshot::hold`]; `None` while somebody works on it.
@@ -334,10 +347,12 @@ fn bring_up(
     pace: &mut Pace,
 ) -> anyhow::Result<Part> {
     let word = model.as_str();
+    settle(live, model)?;
     // Most of it before the rows are held as they are at one moment.
     let near = live.freeze(model).position(P0)?;
     judge(log, near).with_context(|| format!("the read model {word}"))?;
     fold(log, (stores, model), near.offset, pace, &mut |_| {})?;
+    settle(live, model)?;
     let found = live.freeze(model);
     let at = found.position(P0)?;
     fold(log, (stores, model), at.offset, pace, &mut |_| {})?;

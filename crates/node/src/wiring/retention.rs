@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Adapters, Process};
 use crate::config::Keep;
-use crate::upkeep::{Pace, Snapshot, is_stopped};
+use crate::upkeep::{Snapshot, is_stopped};
 
 /// A server looks this soon after its start.
 const FIRST: Duration = Duration::from_mins(1);
@@ -89,8 +89,12 @@ impl Job {
             }
             let job = Arc::clone(&self);
             // Ends soon when it is told to stop; a panic was told by its thread.
-            if tokio::task::spawn_blocking(move || job.round()).await.is_err() {
-                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+            match tokio::task::spawn_blocking(move || job.round()).await {
+                Ok(true) => {}
+                Ok(false) => wait = pause.min(FIRST),
+                Err(_) => {
+                    self.stats.failures.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -108,7 +112,8 @@ impl Job {
         self.log.forgettable(self.before()) > start
     }
 
-    fn round(&self) {
+    /// False when it stepped aside for somebody: it is done again soon.
+    fn round(&self) -> bool {
         let began = Instant::now();
         self.stats.running.store(true, Ordering::Relaxed);
         let done = self.forget();
@@ -116,20 +121,21 @@ impl Job {
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.stats.took_ms.store(took, Ordering::Relaxed);
         match done {
-            Err(error) if is_stopped(&error) => {}
+            Ok(done) => done,
+            Err(error) if is_stopped(&error) => false,
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 let (dir, error) = (self.dir.display(), format!("{error:#}"));
                 tracing::error!(%dir, error, "the log forgets nothing until this is mended");
+                true
             }
-            Ok(()) => {}
         }
     }
 
-    /// One snapshot, then what it lets go of. Blocks.
-    fn forget(&self) -> anyhow::Result<()> {
-        let held = self.snapshot.hold();
-        let mut pace = Pace::gentle(self.stop.clone());
+    /// One snapshot, then what it lets go of; false when somebody else is at it. Blocks.
+    fn forget(&self) -> anyhow::Result<bool> {
+        let Some(held) = self.snapshot.try_hold() else { return Ok(false) };
+        let mut pace = self.snapshot.gentle_pace(self.stop.clone());
         let now = self.clock.now();
         let manifest = held.advance(&self.log, &self.live, now, &mut pace)?;
         self.stats.snapshot.store(manifest.number, Ordering::Relaxed);
@@ -153,7 +159,7 @@ impl Job {
             snapshot = number, %covers, segments = gone, %start,
             "the log has forgotten what is old"
         );
-        Ok(())
+        Ok(true)
     }
 }
 

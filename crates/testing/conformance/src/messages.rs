@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use klatch_domain::{RoomId, Seq};
+use klatch_domain::{RoomId, Sealed, Seq, UserId};
 use klatch_ports::messages::{
     Applied, MessageCommit, MessageReader, MessageWriter, Range, StoredHead,
 };
@@ -35,6 +35,7 @@ macro_rules! message_store_tests {
                 a_commit_of_another_epoch_counts,
                 heads_come_in_the_order_asked,
                 externals_lead_to_their_message,
+                a_walk_finds_a_persons_messages_once_each,
                 waiting_ends_when_the_commit_comes,
                 waiting_gives_up_in_time,
                 advance_moves_the_mark_and_no_rows,
@@ -214,6 +215,39 @@ pub async fn externals_lead_to_their_message(store: &impl Store) {
     let far = store.by_external(1 << 127).await.expect("external");
     assert_eq!(far, Some((room_id(2), Seq(MAX_SEQ))));
     assert_eq!(store.by_external(2).await.expect("external"), None);
+}
+
+/// A walk through everything finds a person's messages once each, in parts of any size.
+pub async fn a_walk_finds_a_persons_messages_once_each(store: &impl Store) {
+    let (one, other) = (UserId::from_bits(71), UserId::from_bits(72));
+    let mut messages = Vec::new();
+    for n in 1..=40 {
+        let mut message = message(room_id(n % 3), n, (n % 4 > 0).then_some(n));
+        message.sender = if n % 5 == 0 { one } else { other };
+        // Words may be another's than the sender's.
+        let person = if n % 7 == 0 { one } else { message.sender };
+        message.body = Some(Sealed { person, bytes: n.to_string().into() });
+        messages.push(message);
+    }
+    let mut wanted: Vec<_> =
+        messages.iter().filter(|m| m.seq.0 % 5 == 0 || m.seq.0 % 7 == 0).cloned().collect();
+    wanted.sort_by_key(|message| message.seq);
+    store.commit(MessageCommit { messages, ..commit(40) }).await.expect("commit");
+    for look in [1, 3, 7, 39, 40, 41, 1_000] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let (part, next) = store.of_person(one, after, look).await.expect("walk");
+            assert!(part.len() <= look);
+            found.extend(part);
+            if next.is_none() {
+                break;
+            }
+            assert!(next > after, "it goes on");
+            after = next;
+        }
+        found.sort_by_key(|message| message.seq);
+        assert_eq!(found, wanted, "{look} at a time");
+    }
 }
 
 const MAX_SEQ: u64 = klatch_domain::id::MAX_SEQ;

@@ -1,5 +1,6 @@
 //! The message store.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use klatch_domain::room::RoomHead;
 use klatch_domain::{Message, RoomId, Seq, UserId};
 use klatch_ports::activity::{ActivityPlace, ActivityReader, ChangedRoom, Spans};
 use klatch_ports::messages::{
-    Applied, MessageCommit, MessageReader, MessageWriter, Range, StoredHead,
+    Applied, MessageCommit, MessagePlace, MessageReader, MessageWriter, Range, StoredHead,
 };
 use klatch_ports::{Offset, Partition, PortResult};
 use parking_lot::Mutex;
@@ -110,6 +111,43 @@ fn history(view: &View, room: RoomId, range: Range, limit: usize) -> PortResult<
     }
 }
 
+fn of_person(
+    view: &View,
+    person: UserId,
+    after: Option<MessagePlace>,
+    look: usize,
+) -> PortResult<(Vec<Message>, Option<MessagePlace>)> {
+    let (mut found, mut looked, mut last) = (Vec::new(), 0, after);
+    for other in [false, true] {
+        let family = if other { OTHER } else { MAIN };
+        let from = match last {
+            Some(place) if place.other && !other => continue,
+            Some(place) if place.other == other => {
+                Bound::Excluded(layout::message(family, place.room, place.seq).to_vec())
+            }
+            _ => Bound::Included(vec![family]),
+        };
+        for guard in view.range((from, Bound::Excluded(vec![family + 1]))) {
+            let (key, bytes) = View::pair(guard)?;
+            let room = key.get(1..17).and_then(|bits| bits.try_into().ok());
+            let room = room.map(u128::from_be_bytes).map(RoomId::from_bits);
+            let room = room.ok_or_else(|| corrupt("reading a key", format!("key {key:02x?}")))?;
+            let seq = layout::last_seq(&key)?;
+            let message = row::decode_message(room, seq, &bytes)?;
+            let words = message.body.as_ref();
+            if message.sender == person || words.is_some_and(|words| words.person == person) {
+                found.push(message);
+            }
+            looked += 1;
+            last = Some(MessagePlace { other, room, seq });
+            if looked >= look {
+                return Ok((found, last));
+            }
+        }
+    }
+    Ok((found, None))
+}
+
 #[async_trait]
 impl MessageReader for MessageStore {
     async fn applied(&self, partition: Partition) -> PortResult<Applied> {
@@ -151,6 +189,16 @@ impl MessageReader for MessageStore {
         let room = bytes.first_chunk::<16>().ok_or_else(wrong)?;
         let room = RoomId::from_bits(u128::from_be_bytes(*room));
         Ok(Some((room, layout::last_seq(&bytes)?)))
+    }
+
+    async fn of_person(
+        &self,
+        person: UserId,
+        after: Option<MessagePlace>,
+        look: usize,
+    ) -> PortResult<(Vec<Message>, Option<MessagePlace>)> {
+        let rows = self.rows();
+        blocking("reading messages", move || of_person(&rows.view(), person, after, look)).await
     }
 }
 

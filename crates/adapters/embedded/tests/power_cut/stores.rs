@@ -122,6 +122,8 @@ struct Reached {
     offset: u64,
     /// The last life whose beginning was acknowledged before the cut.
     sure_epoch: u32,
+    /// The life and commit that were synced before the cut.
+    kept: (u32, u64),
 }
 
 /// Checks that rows are those of the commits up to the position, which was reached, and gives it.
@@ -148,6 +150,11 @@ async fn check_metadata(stores: &Stores, script: Script, reached: Reached) -> Ap
 }
 
 fn check_position(applied: Applied, reached: Reached) {
+    let (epoch, offset) = reached.kept;
+    // Whatever was wiped since may be gone.
+    if offset > 0 && epoch == reached.epoch {
+        assert!(applied.epoch.0 == epoch && applied.offset.0 >= offset, "{applied:?}: was synced");
+    }
     if applied == Applied::default() {
         return;
     }
@@ -189,7 +196,7 @@ async fn live_through(script: Script, cuts: usize) -> Seen {
     let mut happened = Seen::default();
     let random = Repeatable::new(seed);
     let mut disk = Disk::default();
-    let mut messages = Reached { epoch: 1, offset: 0, sure_epoch: 0 };
+    let mut messages = Reached { epoch: 1, offset: 0, sure_epoch: 0, kept: (0, 0) };
     let mut metadata = messages;
     for cut in 0..=cuts {
         let dir = tempfile::tempdir().expect("a directory");
@@ -212,8 +219,14 @@ async fn live_through(script: Script, cuts: usize) -> Seen {
             break;
         }
         let (least, most) = script.steps;
+        let mut synced = Vec::new();
         for _ in 0..least + below(&random, most - least) {
             commit(&stores, script, &mut messages, &mut metadata).await;
+            if random.next().is_multiple_of(40) {
+                stores.persist().expect("persist");
+                trace.mark(SYNCED + synced.len() as u64);
+                synced.push([messages, metadata].map(|at| (at.epoch, at.offset)));
+            }
             if random.next().is_multiple_of(64) {
                 wipe_one(&stores, &trace, &random, &mut messages, &mut metadata).await;
             }
@@ -229,6 +242,10 @@ async fn live_through(script: Script, cuts: usize) -> Seen {
         };
         for event in &events[..place] {
             match event {
+                Event::Mark(mark) if *mark >= SYNCED => {
+                    let at = usize::try_from(mark - SYNCED).expect("small");
+                    [messages.kept, metadata.kept] = synced[at];
+                }
                 Event::Mark(mark) if mark % 2 == 0 => messages.sure_epoch = epoch_of(*mark),
                 Event::Mark(mark) => metadata.sure_epoch = epoch_of(*mark),
                 _ => {}
@@ -239,6 +256,9 @@ async fn live_through(script: Script, cuts: usize) -> Seen {
     }
     happened
 }
+
+/// Marks from here on say how much was synced by then.
+const SYNCED: u64 = 1 << 32;
 
 fn epoch_of(mark: u64) -> u32 {
     u32::try_from(mark / 2).expect("small")

@@ -6,7 +6,7 @@ use klatch_domain::member::Membership;
 use klatch_domain::message::MessageBody;
 use klatch_domain::room::RoomTexts;
 use klatch_domain::user::Profile;
-use klatch_domain::{RoomId, UserId};
+use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
 use klatch_ports::accounts::{Account, Session};
 use klatch_ports::api::compliance::{Checked, Erased};
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,29 @@ pub fn timeline_event(event: &TimelineEvent, words: Option<&MessageBody>) -> Val
     });
     if let (Value::Object(line), Value::Object(more)) = (&mut line, more) {
         line.extend(more);
+    }
+    line
+}
+
+/// A message of the user as it stands in the history; `words` are `None` when they cannot be read
+/// any more, or were deleted.
+pub fn history(message: &Message, words: Option<&MessageBody>) -> Value {
+    let time = |mark: Option<(Timestamp, Seq)>| mark.map(|(at, _)| at.to_string());
+    let mut line = json!({
+        "type": "history",
+        "roomId": message.room.to_string(),
+        "seq": message.seq.0,
+        "messageId": message.id.to_string(),
+        "ordinal": message.ordinal.map(|ordinal| ordinal.0),
+        "contentType": message.content_type.as_str(),
+        "replyTo": message.reply_to.map(|id| id.to_string()),
+        "threadId": message.thread.map(|id| id.to_string()),
+        "createdAt": message.created_at.to_string(),
+        "editedAt": time(message.edited),
+        "deletedAt": time(message.deleted),
+    });
+    if message.deleted.is_none() {
+        say(&mut line, words);
     }
     line
 }

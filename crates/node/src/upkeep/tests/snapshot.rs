@@ -256,7 +256,7 @@ fn a_damaged_snapshot_is_made_again_by_itself_while_the_log_holds_everything() {
     assert_eq!(advance().unwrap(), 2);
     let stop = CancellationToken::new();
     stop.cancel();
-    let stopped = snapshot.hold().advance(&log, &stores, NOW, &mut Pace::gentle(stop));
+    let stopped = snapshot.hold().advance(&log, &stores, NOW, &mut snapshot.gentle_pace(stop));
     let stopped = stopped.map(|made| made.number);
     // With nothing to fold and few rows it may be done before it looks.
     assert!(stopped.as_ref().is_ok_and(|number| *number == 3) || is_stopped(&stopped.unwrap_err()));

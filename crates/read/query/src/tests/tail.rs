@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use klatch_domain::room::Visibility;
-use klatch_domain::{Message, RoomId, Seq, Timestamp};
+use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
 use klatch_memory::messages::MessageStore;
 use klatch_ports::api::queries::{HistoryFrom, MessageView, QueryApi};
-use klatch_ports::messages::{Applied, MessageReader, Range, StoredHead};
+use klatch_ports::messages::{Applied, MessagePlace, MessageReader, Range, StoredHead};
 use klatch_ports::{Offset, Partition, PortResult};
 use proptest::prelude::*;
 
@@ -67,6 +67,15 @@ impl MessageReader for Counting {
 
     async fn by_external(&self, external: u128) -> PortResult<Option<(RoomId, Seq)>> {
         self.store.by_external(external).await
+    }
+
+    async fn of_person(
+        &self,
+        person: UserId,
+        after: Option<MessagePlace>,
+        look: usize,
+    ) -> PortResult<(Vec<Message>, Option<MessagePlace>)> {
+        self.store.of_person(person, after, look).await
     }
 }
 

@@ -9,6 +9,7 @@ mod doctor;
 mod door;
 mod erasing;
 mod faults;
+mod forgetting;
 mod frame_matrix;
 mod frames;
 mod hostile;
