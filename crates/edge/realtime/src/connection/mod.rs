@@ -1,6 +1,7 @@
 //! One connection: who it is, its socket, what waits for it.
 
 mod choosing;
+mod in_flight;
 mod outbox;
 mod person;
 mod session;
@@ -323,33 +324,6 @@ impl Connection {
         self.outbox.lock().end();
         self.stream.shutdown();
         self.waker.wake();
-    }
-
-    /// A command was handed on.
-    fn begin_command(&self) {
-        let count = self.in_flight.fetch_add(1, Ordering::AcqRel) + 1;
-        if count >= self.shared.config.commands_in_flight_max {
-            self.saturated.store(true, Ordering::Release);
-        }
-    }
-
-    /// A command was answered.
-    fn end_command(&self, answer: Bytes) {
-        self.answer(answer);
-        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
-        let few = self.shared.config.commands_in_flight_max / 2;
-        if left <= few && self.saturated.swap(false, Ordering::AcqRel) {
-            self.waker.wake();
-        }
-    }
-
-    /// Whether commands wait for their answer.
-    pub(crate) fn has_commands(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) > 0
-    }
-
-    fn is_saturated(&self) -> bool {
-        self.saturated.load(Ordering::Acquire)
     }
 
     /// Writes what waits whenever the socket takes it; wakes the task when there is more to do.
