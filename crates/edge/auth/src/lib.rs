@@ -5,6 +5,7 @@
 mod accounts;
 mod announce;
 mod audit;
+mod background;
 mod config;
 mod credentials;
 mod foreign;

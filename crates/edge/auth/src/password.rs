@@ -7,19 +7,16 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use klatch_domain::{Entropy, Rejection};
 use klatch_ports::api::{ServiceError, ServiceResult};
-use klatch_ports::{ErrorKind, PortError, PortResult};
+use klatch_ports::{ErrorKind, PortError};
 use tokio::sync::Semaphore;
 
+use crate::background::Background;
 use crate::config::{ConfigError, HashCost};
 
 /// Fewest characters of a password.
 const CHARS_MIN: usize = 10;
 /// Most bytes of a password.
 const BYTES_MAX: usize = 1_000;
-/// The greatest niceness.
-#[cfg(target_os = "linux")]
-const LOWEST_PRIORITY: i32 = 19;
-
 /// Hashes and checks passwords on threads that step back for all others, so that those who are in
 /// do not wait for those who come in. At most [`HashCost::at_once`] run, so that sign-ins cannot
 /// eat the memory; at most [`HashCost::waiting_max`] wait.
@@ -27,6 +24,7 @@ pub(crate) struct PasswordPool {
     argon2: Argon2<'static>,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    background: Arc<Background>,
     /// A hash that no password fits: checked when there is nobody of that name, so that the answer
     /// takes as long.
     nobody: String,
@@ -54,6 +52,7 @@ impl PasswordPool {
         Ok(Self {
             argon2,
             running: Arc::new(Semaphore::new(cost.at_once.max(1))),
+            background: Arc::new(Background::new(cost.at_once.max(1))),
             admitted: Arc::new(Semaphore::new(cost.at_once.max(1) + cost.waiting_max)),
             nobody: nobody.to_string(),
         })
@@ -89,43 +88,19 @@ impl PasswordPool {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Argon2<'static>) -> T + Send + 'static,
+        work: impl Fn(&Argon2<'static>) -> T + Send + Sync + 'static,
     ) -> ServiceResult<T> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned();
         let admitted = admitted.map_err(|_| ServiceError::Busy)?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| broken())?;
-        let argon2 = self.argon2.clone();
+        let (argon2, background) = (self.argon2.clone(), Arc::clone(&self.background));
         // The permits go with the work: a caller that goes away does not make room for more.
         let task = tokio::task::spawn_blocking(move || {
-            let outcome = stepping_back(move || work(argon2));
+            let outcome = background.run(&Arc::new(move || work(&argon2)));
             drop((running, admitted));
             outcome
         });
         Ok(task.await.map_err(|_| broken())??)
-    }
-}
-
-/// Does the work on a thread of its own, of the lowest priority: one that has stepped back cannot
-/// come forward again, so no thread of a pool will do. It costs some 50 µs, a hash 20 ms.
-fn stepping_back<T: Send>(work: impl FnOnce() -> T + Send) -> PortResult<T> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("klatch-hash".to_owned());
-        let thread = thread.spawn_scoped(scope, || {
-            step_back();
-            work()
-        });
-        let thread = thread.map_err(|error| {
-            PortError::new(ErrorKind::Unavailable, "argon2", "start").because(error)
-        })?;
-        thread.join().map_err(|_| broken())
-    })
-}
-
-/// On Linux niceness is a matter of each thread; elsewhere it is the process's, and stays.
-fn step_back() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, LOWEST_PRIORITY) {
-        tracing::debug!(%error, "a hash runs at the priority of everything else");
     }
 }
 
@@ -154,16 +129,6 @@ mod tests {
         assert!(pool.fits("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
         assert!(!pool.fits("correct hors".to_owned(), Some(hash)).await.unwrap());
         assert!(!pool.fits("correct horse".to_owned(), None).await.unwrap());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn hashing_steps_back_and_the_thread_that_waits_for_it_does_not() {
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let before = niceness();
-        assert_eq!(stepping_back(niceness).unwrap(), LOWEST_PRIORITY);
-        assert_eq!(niceness(), before);
-        assert!(stepping_back(|| panic!("a hash that panics")).is_err());
     }
 
     #[tokio::test]
