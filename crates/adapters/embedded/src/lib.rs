@@ -5,6 +5,7 @@
 pub mod accounts;
 mod engine;
 pub mod erasures;
+mod files;
 pub mod key_index;
 pub mod keys;
 pub mod stores;

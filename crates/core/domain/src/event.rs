@@ -164,6 +164,22 @@ pub enum UserChange {
 }
 
 impl TimelineEvent {
+    /// The sealed words that it brings.
+    pub fn words(&self) -> Option<&Sealed> {
+        match &self.change {
+            Change::MessageSent(sent) => Some(&sent.body),
+            Change::MessageEdited { body, .. } => Some(body),
+            Change::MessageDeleted { .. }
+            | Change::RoomCreated(_)
+            | Change::RoomUpdated { .. }
+            | Change::RoomArchived { .. }
+            | Change::RoomDeleted
+            | Change::MemberJoined { .. }
+            | Change::MemberLeft { .. }
+            | Change::MemberRoleChanged { .. } => None,
+        }
+    }
+
     /// The message this event brings, as a store keeps it at first.
     pub fn new_message(&self) -> Option<Message> {
         let Change::MessageSent(sent) = &self.change else { return None };

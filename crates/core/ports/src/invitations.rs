@@ -31,6 +31,21 @@ pub struct Invitation {
     pub created_by: UserId,
 }
 
+impl Invitation {
+    /// Why it does not let someone in at `now`. `finished`: whether a use of theirs that was counted
+    /// is over; `None` before the first.
+    pub fn refusal(&self, finished: Option<bool>, now: Timestamp) -> Option<NotRedeemed> {
+        if self.revoked {
+            return Some(NotRedeemed::Revoked);
+        }
+        if self.expires_at <= now {
+            return Some(NotRedeemed::Expired);
+        }
+        let no_more = finished.is_none() && self.uses >= self.uses_max;
+        (no_more || finished == Some(true)).then_some(NotRedeemed::UsedUp)
+    }
+}
+
 /// Why an invitation does not let someone in. Told in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotRedeemed {

@@ -15,7 +15,7 @@ use klatch_protocol::rest::compliance as lines;
 use klatch_protocol::sealed::{KeyRing, Place};
 
 use crate::Compliance;
-use crate::trail::{CHUNK, Trail, is_cut, words};
+use crate::trail::{CHUNK, Trail, is_cut};
 
 /// Memberships read together.
 const ROOMS: usize = 500;
@@ -133,7 +133,7 @@ impl Lines {
             },
             Event::Timeline(event) => {
                 // Words of others are theirs, also where they speak of this person.
-                let own = words(event).filter(|words| words.person == self.user);
+                let own = event.words().filter(|words| words.person == self.user);
                 let place = Place::Timeline(event.room, event.seq);
                 let opened = match own {
                     Some(words) => self.ring.open_body(place, words).await?,

@@ -11,7 +11,7 @@ use klatch_protocol::sealed::Place;
 
 use crate::Compliance;
 use crate::erase::Destroyed;
-use crate::trail::{CHUNK, Trail, is_cut, words};
+use crate::trail::{CHUNK, Trail, is_cut};
 
 /// How long the read model may take to hear of it.
 pub(crate) const READ_MODEL_MOST: Duration = Duration::from_secs(10);
@@ -118,7 +118,7 @@ impl Compliance {
                         sealed.opened += u64::from(opened.is_some());
                     }
                     Event::Timeline(event) => {
-                        let Some(own) = words(event).filter(|words| words.person == user) else {
+                        let Some(own) = event.words().filter(|words| words.person == user) else {
                             continue;
                         };
                         sealed.in_log += 1;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use klatch_domain::event::{Change, TimelineEvent};
+use klatch_domain::event::Change;
 use klatch_domain::fold::member_of;
-use klatch_domain::{Event, Sealed, UserId};
+use klatch_domain::{Event, UserId};
 use klatch_ports::log::LogReader;
 use klatch_ports::{Offset, Partition, PortResult, StreamId};
 use klatch_protocol::event;
@@ -70,24 +70,8 @@ fn concerns(event: &Event, user: UserId) -> bool {
         Event::Timeline(event) => event,
     };
     event.actor == user
-        || words(event).is_some_and(|words| words.person == user)
+        || event.words().is_some_and(|words| words.person == user)
         || member_of(&event.change) == Some(user)
         || matches!(&event.change, Change::RoomCreated(created)
             if created.members.iter().any(|(member, _)| *member == user))
-}
-
-/// The sealed words an event brings.
-pub(crate) fn words(event: &TimelineEvent) -> Option<&Sealed> {
-    match &event.change {
-        Change::MessageSent(sent) => Some(&sent.body),
-        Change::MessageEdited { body, .. } => Some(body),
-        Change::MessageDeleted { .. }
-        | Change::RoomCreated(_)
-        | Change::RoomUpdated { .. }
-        | Change::RoomArchived { .. }
-        | Change::RoomDeleted
-        | Change::MemberJoined { .. }
-        | Change::MemberLeft { .. }
-        | Change::MemberRoleChanged { .. } => None,
-    }
 }

@@ -1,6 +1,6 @@
 //! Opens the words of events that are read from the log.
 
-use klatch_domain::event::{Change, TimelineEvent};
+use klatch_domain::event::TimelineEvent;
 use klatch_domain::message::MessageBody;
 use klatch_ports::PortResult;
 use klatch_protocol::sealed::{KeyRing, Place};
@@ -10,18 +10,7 @@ use klatch_protocol::sealed::{KeyRing, Place};
 /// # Errors
 /// Only what may be different the next time.
 pub async fn open(keys: &KeyRing, event: &TimelineEvent) -> PortResult<Option<MessageBody>> {
-    let sealed = match &event.change {
-        Change::MessageSent(sent) => &sent.body,
-        Change::MessageEdited { body, .. } => body,
-        Change::MessageDeleted { .. }
-        | Change::RoomCreated(_)
-        | Change::RoomUpdated { .. }
-        | Change::RoomArchived { .. }
-        | Change::RoomDeleted
-        | Change::MemberJoined { .. }
-        | Change::MemberLeft { .. }
-        | Change::MemberRoleChanged { .. } => return Ok(None),
-    };
+    let Some(sealed) = event.words() else { return Ok(None) };
     let place = Place::Timeline(event.room, event.seq);
     match keys.open_body(place, sealed).await {
         Err(error) if !error.is_transient() => {

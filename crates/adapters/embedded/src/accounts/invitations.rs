@@ -28,17 +28,6 @@ fn put(draft: &mut Draft<'_>, invitation: &Invitation) {
     }
 }
 
-fn refusal(invitation: &Invitation, used: Option<&[u8]>, now: Timestamp) -> Option<NotRedeemed> {
-    if invitation.revoked {
-        return Some(NotRedeemed::Revoked);
-    }
-    if invitation.expires_at <= now {
-        return Some(NotRedeemed::Expired);
-    }
-    let no_more = used.is_none() && invitation.uses >= invitation.uses_max;
-    (no_more || used == Some(FINISHED)).then_some(NotRedeemed::UsedUp)
-}
-
 #[async_trait]
 impl InvitationStore for Accounts {
     async fn create_invitation(&self, invitation: &Invitation) -> PortResult<()> {
@@ -78,7 +67,8 @@ impl InvitationStore for Accounts {
             let Some(mut found) = stored(draft, id)? else { return Ok(Err(NotRedeemed::Unknown)) };
             let key = row::pair(USE, id.bits(), user.bits());
             let begun = draft.get(&key)?;
-            if let Some(refusal) = refusal(&found, begun.as_deref(), now) {
+            let finished = begun.as_deref().map(|row| row == FINISHED);
+            if let Some(refusal) = found.refusal(finished, now) {
                 return Ok(Err(refusal));
             }
             if begun.is_none() {

@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 
 use super::row;
 use crate::engine::{self, Sizes, Tail, create_durably, failed, failed_io};
+use crate::files::Files;
 
 const MIB: u64 = 1 << 20;
 const SIZES: Sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
@@ -34,23 +35,6 @@ pub(super) struct Life {
     pub(super) keyspace: Keyspace,
     pub(super) database: Database,
     files: Files,
-}
-
-/// What is left when a database is closed.
-struct Files {
-    dir: PathBuf,
-    ended: AtomicBool,
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        if *self.ended.get_mut()
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            // Opening removes it.
-            tracing::warn!(dir = %self.dir.display(), %error, "rows of erased people are left");
-        }
-    }
 }
 
 /// The rows, whichever database holds them now.
@@ -188,7 +172,7 @@ impl Rows {
         };
         let old_again = std::mem::replace(&mut *self.life.write(), fresh);
         drop(old);
-        old_again.files.ended.store(true, Ordering::Release);
+        old_again.files.end();
         // The last reader lets go of it at once: reads are short.
         drop(old_again);
         sync(&self.parent).map_err(io)
@@ -199,7 +183,7 @@ fn open(dir: &Path, number: u64) -> PortResult<Life> {
     let database = engine::open(dir, SIZES, Tail::Acknowledged)?;
     let options = || engine::options(BUFFER_BYTES);
     let keyspace = database.keyspace("accounts", options).map_err(failed("opening"))?;
-    let files = Files { dir: dir.to_owned(), ended: AtomicBool::new(false) };
+    let files = Files::new(dir, "rows of erased people are left");
     Ok(Life { number, keyspace, database, files })
 }
 

@@ -6,8 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
 use fjall::config::BlockSizePolicy;
 use fjall::{Database, Keyspace};
@@ -15,6 +14,7 @@ use klatch_ports::PortResult;
 
 use super::layout::FORM;
 use crate::engine::{self, Buffer, Sizes, Tail, failed_io};
+use crate::files::Files;
 
 const KEYSPACE: &str = "rows";
 
@@ -55,7 +55,7 @@ impl Life {
             // The first row of the journal: whatever survives a crash, it does.
             keyspace.insert([FORM], FORM_NOW).map_err(&failed)?;
         }
-        let files = Files { dir, ended: AtomicBool::new(false) };
+        let files = Files::new(&dir, "wiped rows still take space");
         Ok(Self { number, keyspace, database, files })
     }
 
@@ -75,24 +75,7 @@ impl Life {
 
     /// Removes the files when the last reader has let go of them.
     pub(super) fn end(&self) {
-        self.files.ended.store(true, Ordering::Release);
-    }
-}
-
-/// What is left of a life when its database is closed.
-struct Files {
-    dir: PathBuf,
-    ended: AtomicBool,
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        if *self.ended.get_mut()
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            // Opening the store again removes them.
-            tracing::warn!(dir = %self.dir.display(), %error, "wiped rows still take space");
-        }
+        self.files.end();
     }
 }
 

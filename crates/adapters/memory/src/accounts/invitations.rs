@@ -35,7 +35,7 @@ impl InvitationStore for Accounts {
             return Ok(Err(NotRedeemed::Unknown));
         };
         let begun = rows.uses.get(&(found.id, user)).copied();
-        if let Some(refusal) = refusal(&found, begun, now) {
+        if let Some(refusal) = found.refusal(begun, now) {
             return Ok(Err(refusal));
         }
         if begun.is_none() {
@@ -86,17 +86,6 @@ impl InvitationStore for Accounts {
         };
         Ok(rows.invitations.values().rev().filter(wanted).take(limit).cloned().collect())
     }
-}
-
-fn refusal(invitation: &Invitation, used: Option<bool>, now: Timestamp) -> Option<NotRedeemed> {
-    if invitation.revoked {
-        return Some(NotRedeemed::Revoked);
-    }
-    if invitation.expires_at <= now {
-        return Some(NotRedeemed::Expired);
-    }
-    let no_more = used.is_none() && invitation.uses >= invitation.uses_max;
-    (no_more || used == Some(true)).then_some(NotRedeemed::UsedUp)
 }
 
 impl Rows {
