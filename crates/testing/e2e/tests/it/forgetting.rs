@@ -18,8 +18,8 @@ const LONG: usize = 39_000;
 fn settings() -> Settings {
     Settings::default()
         .with("KLATCH_LOG__SEGMENT_MIB", "1")
-        .with("KLATCH_LOG__RETENTION", "2s")
-        .with("KLATCH_LOG__KEY_MEMORY", "2s")
+        .with("KLATCH_LOG__RETENTION", "12s")
+        .with("KLATCH_LOG__KEY_MEMORY", "12s")
 }
 
 async fn room(owner: &Rest, body: &Value) -> String {
@@ -37,6 +37,19 @@ async fn say(rest: &Rest, room: &str, body: &Value) -> Value {
 async fn history(rest: &Rest, room: &str) -> Vec<Value> {
     let path = format!("/api/v1/rooms/{room}/messages?limit=200");
     rest.get(&path).await.unwrap().success().unwrap().items().unwrap().clone()
+}
+
+/// Both rooms' histories are as they were, as soon as the read model has them.
+async fn is_as_it_was(rest: &Rest, rooms: [&str; 2], whole: &[Vec<Value>; 2]) {
+    let begun = Instant::now();
+    loop {
+        let found = [history(rest, rooms[0]).await, history(rest, rooms[1]).await];
+        if found == *whole {
+            return;
+        }
+        assert!(begun.elapsed() < SOON, "{found:?} instead of {whole:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// A number among the metrics.
@@ -86,6 +99,46 @@ async fn resume(server: &Server, position: &str) -> (String, Value) {
     }
 }
 
+/// Verified, backed up, killed, rebuilt, restored: the rooms stay as they were.
+async fn through_every_mending(server: &mut Server, rooms: [&str; 2], whole: &[Vec<Value>; 2]) {
+    // While it serves: verify, and a backup.
+    let data = server.data_dir();
+    let verified = tokio::task::block_in_place(|| klatch(&["verify"], &data));
+    assert_eq!(verified.exit, Exit::Code(0), "{}{}", verified.out, verified.err);
+    assert_eq!(verified.out.matches("base snapshot").count(), 2, "{}", verified.out);
+    let copies = tempfile::tempdir().unwrap();
+    let place = |name: &str| copies.path().join(name).to_str().unwrap().to_owned();
+    let (to, keys_to) = (place("backup"), place("keys"));
+    let backup = ["backup", "--to", to.as_str(), "--keys-to", keys_to.as_str()];
+    let said = tokio::task::block_in_place(|| klatch(&backup, &data));
+    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
+
+    // Killed, rebuilt, restored: the same rows.
+    server.kill();
+    server.begin().await.unwrap();
+    let ada = server.rest_as("ada");
+    is_as_it_was(&ada, rooms, whole).await;
+    server.terminate(SOON).await.unwrap();
+    let said = klatch(&["rebuild"], &data);
+    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
+    assert_eq!(said.out.matches("base snapshot").count(), 2, "{}", said.out);
+    std::fs::remove_dir_all(data.join("stores")).unwrap();
+    server.begin().await.unwrap();
+    let ada = server.rest_as("ada");
+    is_as_it_was(&ada, rooms, whole).await;
+    let restored = copies.path().join("data");
+    let restore = ["restore", "--from", to.as_str(), "--keys-from", keys_to.as_str()];
+    let said = klatch(&restore, &restored);
+    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
+    assert!(said.out.contains("from the snapshot and the log"), "{}", said.out);
+    assert!(said.out.contains("0 names given back"), "{}", said.out);
+    let other = Server::start(settings().on(&restored)).await.unwrap();
+    let ada = other.rest_as("ada");
+    is_as_it_was(&ada, rooms, whole).await;
+    let more = say(&ada, rooms[1], &json!({"content": "after all"})).await;
+    assert_eq!(more["seq"].as_u64().unwrap(), whole[1][0]["seq"].as_u64().unwrap() + 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_are_there_after_the_log_has_forgotten_them_and_through_every_mending() {
     let _turn = quiet::beside_others().await.unwrap();
@@ -103,12 +156,19 @@ async fn messages_are_there_after_the_log_has_forgotten_them_and_through_every_m
     for n in 0..5 {
         say(&ada, &still, &json!({"content": format!("early {n}")})).await;
     }
-    let before = (history(&ada, &direct).await, history(&ada, &still).await);
+    let rooms = [direct.as_str(), still.as_str()];
     let last = say(&ada, &busy, &json!({"content": "mark"})).await;
+    let at = Some(last["position"].as_str().unwrap());
+    for room in rooms {
+        let path = format!("/api/v1/rooms/{room}/messages");
+        ada.get_at(&path, at).await.unwrap().success().unwrap();
+    }
+    let before = [history(&ada, &direct).await, history(&ada, &still).await];
+    assert_eq!((before[0].len(), before[1].len()), (1, 6));
     until_forgotten(&server, &ada, &busy, offset(&last["position"])).await;
 
     // What was said is there, and goes on where it was.
-    assert_eq!((history(&ada, &direct).await, history(&ada, &still).await), before);
+    is_as_it_was(&ada, rooms, &before).await;
     let (kind, payload) = resume(&server, first["position"].as_str().unwrap()).await;
     assert_eq!((kind.as_str(), &payload["reason"]), ("invalid", &json!("forgotten")));
     let again = ada.post("/api/v1/rooms", &with_bob).await.unwrap();
@@ -124,43 +184,11 @@ async fn messages_are_there_after_the_log_has_forgotten_them_and_through_every_m
     let taken = json!({"type": "channel", "name": "quiet"});
     bob.post("/api/v1/rooms", &taken).await.unwrap().problem(409, "name_taken").unwrap();
 
-    // While it serves: verify, and a backup.
-    let whole = (history(&ada, &direct).await, history(&ada, &still).await);
-    let data = server.data_dir();
-    let verified = tokio::task::block_in_place(|| klatch(&["verify"], &data));
-    assert_eq!(verified.exit, Exit::Code(0), "{}{}", verified.out, verified.err);
-    assert_eq!(verified.out.matches("base snapshot").count(), 2, "{}", verified.out);
-    let copies = tempfile::tempdir().unwrap();
-    let place = |name: &str| copies.path().join(name).to_str().unwrap().to_owned();
-    let (to, keys_to) = (place("backup"), place("keys"));
-    let backup = ["backup", "--to", to.as_str(), "--keys-to", keys_to.as_str()];
-    let said = tokio::task::block_in_place(|| klatch(&backup, &data));
-    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
-
-    // Killed, rebuilt, restored: the same rows.
-    server.kill();
-    server.begin().await.unwrap();
-    let ada = server.rest_as("ada");
-    assert_eq!((history(&ada, &direct).await, history(&ada, &still).await), whole);
-    server.terminate(SOON).await.unwrap();
-    let said = klatch(&["rebuild"], &data);
-    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
-    assert_eq!(said.out.matches("base snapshot").count(), 2, "{}", said.out);
-    std::fs::remove_dir_all(data.join("stores")).unwrap();
-    server.begin().await.unwrap();
-    let ada = server.rest_as("ada");
-    assert_eq!((history(&ada, &direct).await, history(&ada, &still).await), whole);
-    let restored = copies.path().join("data");
-    let restore = ["restore", "--from", to.as_str(), "--keys-from", keys_to.as_str()];
-    let said = klatch(&restore, &restored);
-    assert_eq!(said.exit, Exit::Code(0), "{}{}", said.out, said.err);
-    assert!(said.out.contains("from the snapshot and the log"), "{}", said.out);
-    assert!(said.out.contains("0 names given back"), "{}", said.out);
-    let other = Server::start(settings().on(&restored)).await.unwrap();
-    let ada = other.rest_as("ada");
-    assert_eq!((history(&ada, &direct).await, history(&ada, &still).await), whole);
-    let more = say(&ada, &still, &json!({"content": "after all"})).await;
-    assert_eq!(more["seq"].as_u64().unwrap(), next["seq"].as_u64().unwrap() + 1);
+    let at = Some(next["position"].as_str().unwrap());
+    ada.get_at(&path, at).await.unwrap().success().unwrap();
+    let whole = [history(&ada, &direct).await, history(&ada, &still).await];
+    assert_eq!(whole[1].len(), 7);
+    through_every_mending(&mut server, rooms, &whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
