@@ -32,8 +32,8 @@ pub struct Invitation {
 }
 
 impl Invitation {
-    /// Why it does not let someone in at `now`. `finished`: whether a use of theirs that was counted
-    /// is over; `None` before the first.
+    /// Why it does not let someone in at `now`. `finished`: whether a use of theirs that was
+    /// counted is over; `None` before the first.
     pub fn refusal(&self, finished: Option<bool>, now: Timestamp) -> Option<NotRedeemed> {
         if self.revoked {
             return Some(NotRedeemed::Revoked);

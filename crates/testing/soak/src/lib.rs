@@ -14,6 +14,7 @@ pub mod load;
 mod report;
 pub mod rest;
 mod run;
+pub mod secrets;
 pub mod server;
 pub mod socket;
 pub mod token;

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::dial::Dial;
+use crate::secrets;
 
 /// After this an answer counts as never given.
 const ANSWER_MOST: Duration = Duration::from_secs(20);
@@ -106,6 +107,7 @@ impl Rest {
             let response = self.open(method, path, headers, body).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.context("the answer's body")?.to_bytes();
+            secrets::note_body(&self.dial.host(), &body);
             anyhow::Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
         };
         let answer = timeout(ANSWER_MOST, answer).await.context("no answer in time");
@@ -129,7 +131,9 @@ impl Rest {
     ) -> Result<Response<Incoming>> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(HOST, self.dial.host());
+        secrets::note_body(&self.dial.host(), &body);
         if let Some(token) = &self.token {
+            secrets::note(&self.dial.host(), token);
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {
@@ -148,6 +152,7 @@ impl Rest {
             None => self.connect().await?,
         };
         let response = sender.send_request(request).await?;
+        secrets::note_cookies(&self.dial.host(), response.headers());
         *slot = Some(sender);
         Ok(response)
     }

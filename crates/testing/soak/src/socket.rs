@@ -86,6 +86,7 @@ async fn upgrade(
     token: &str,
     query: &str,
 ) -> Result<(Sender, Receiver)> {
+    crate::secrets::note(host, token);
     let mut request = format!("ws://{host}/ws{query}").into_client_request()?;
     let authorization = format!("Bearer {token}").parse()?;
     request.headers_mut().insert(AUTHORIZATION, authorization);

@@ -9,9 +9,12 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use binary::binary;
+use klatch_soak::secrets;
 pub use klatch_soak::server::{Exit, Process, SETUP_TOKEN, Settings, command, free_address};
 
-/// A server with a fixed address and directory; its process comes and goes.
+/// A server with a fixed address and directory; its process comes and goes. When it is dropped, all
+/// that it logged is looked through for what clients sent and got in confidence: a hit fails the
+/// test.
 #[derive(Debug)]
 pub struct Server(klatch_soak::server::Server);
 
@@ -32,7 +35,19 @@ impl Server {
     /// No binary, no directory or no port.
     pub fn stopped(mut settings: Settings) -> Result<Self> {
         settings.program = Some(binary()?);
-        klatch_soak::server::Server::stopped(settings).map(Self)
+        let server = klatch_soak::server::Server::stopped(settings)?;
+        secrets::watch(&server.address().to_string());
+        Ok(Self(server))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill();
+        let leaked = secrets::found_in(&self.0.address().to_string(), &self.0.output());
+        if !std::thread::panicking() {
+            assert!(leaked.is_none(), "a secret is in the server's log: {leaked:?}");
+        }
     }
 }
 
