@@ -12,6 +12,7 @@ use klatch_protocol::problem::Problem;
 use klatch_protocol::ws::close::CloseCode;
 use klatch_protocol::ws::server;
 use parking_lot::Mutex;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::strikes::Strikes;
 use super::talk::refusal;
@@ -121,16 +122,26 @@ impl Connection {
         }
     }
 
-    /// Asks for the presence and typing that the client chose, or for none any more.
-    pub(crate) async fn ask(self: &Arc<Self>) {
+    /// Asks for the presence and typing that the client chose, or for none any more. It is asked
+    /// when this returns, so before the client can know that its choice counts; what is returned
+    /// found no room and must be sent.
+    pub(super) fn ask(self: &Arc<Self>) -> Option<Ask> {
         let wants = self.subscription().unwrap_or_default();
         let wants_any = wants.typing || !wants.presence.is_empty();
         if !wants_any && !self.person.has_asked() {
-            return;
+            return None;
         }
         self.person.ask();
-        // Without the task the role stops, and the connection with it.
-        let _ = self.shared.asks.send(Ask::Subscribe(Arc::clone(self), wants)).await;
+        match self.shared.asks.try_send(Ask::Subscribe(Arc::clone(self), wants)) {
+            Err(TrySendError::Full(ask)) => Some(ask),
+            // Without the task the role stops, and the connection with it.
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+        }
+    }
+
+    /// Asks when there is room to.
+    pub(super) async fn ask_later(&self, ask: Ask) {
+        let _ = self.shared.asks.send(ask).await;
     }
 
     /// The connection is over: nothing is asked for any more.

@@ -165,7 +165,9 @@ impl Talk {
                 let positions = self.connection.shared.positions();
                 let answer = server::subscribed(request_id.as_deref(), &positions);
                 self.connection.subscribe(subscription, answer);
-                self.wait_for(|connection| async move { connection.ask().await });
+                if let Some(ask) = self.connection.ask() {
+                    self.wait_for(|connection| async move { connection.ask_later(ask).await });
+                }
             }
             // Nobody is told yet how far others have got.
             Request::Ack(..) => {}
