@@ -88,7 +88,7 @@ audit: ## licences, banned crates and advisories, by cargo-deny (cargo install c
 	@.ci/audit
 
 # What decides, orders and keeps; their own tests and whole servers in virtual time.
-COVERED := domain ports protocol command log pump workers fanout query sync limits
+COVERED := domain ports protocol command log pump workers fanout query sync
 COVERAGE_SEEDS ?= 10
 
 .PHONY: coverage

@@ -65,7 +65,8 @@ impl Kept {
     ///
     /// # Errors
     /// `Corrupt` when it does not hold what was in front of the record `first`, with which the log
-    /// begins now, or what the disk says.
+    /// begins now, or what the disk says. The file is as it was then: what stands behind the damage
+    /// may still be wanted.
     pub(super) fn load(disk: &dyn Disk, first: u64) -> PortResult<Self> {
         let file = match disk.open(PATH) {
             Ok(file) => Some(file),
@@ -87,6 +88,7 @@ impl Kept {
             );
             return Err(corrupt("open", why));
         }
+        state.cut().map_err(port_io("open"))?;
         Ok(Self(RwLock::new(state)))
     }
 
@@ -187,7 +189,7 @@ impl State {
         self.heads.insert(head_key(record.home, record.key), record.offset.0);
     }
 
-    /// Takes in everything up to the last mark, cuts the rest, and tells where it stopped.
+    /// Takes in everything up to the last mark, and tells where it stopped.
     fn scan(&mut self, file: &Arc<dyn DiskFile>) -> io::Result<u64> {
         let mut magic = [0; MAGIC.len()];
         if file.read_at(&mut magic, 0)? < MAGIC.len() || magic != *MAGIC {
@@ -209,13 +211,19 @@ impl State {
             }
             at += length;
         }
+        self.file = Some(Arc::clone(file));
+        Ok(at)
+    }
+
+    /// Makes what stands after the last mark zeros.
+    fn cut(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
         let length = file.len()?;
         if length > self.end {
             file.zero(self.end, length)?;
             file.sync_data()?;
         }
-        self.file = Some(Arc::clone(file));
-        Ok(at)
+        Ok(())
     }
 }
 
@@ -357,20 +365,21 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_in_what_the_log_relies_on_is_named() {
+    fn a_flipped_bit_in_what_the_log_relies_on_is_named_and_nothing_is_changed() {
         let sim = SimDisk::new(1);
         sim.disk().create_dir(DIR).unwrap();
         let kept = Kept::load(&*sim.disk(), 1).unwrap();
         kept.add(&*sim.disk(), &[record(3, 7)], 20).unwrap();
-        let length = sim.bytes(PATH).unwrap().len();
-        for byte in 0..length {
+        kept.add(&*sim.disk(), &[record(25, 7)], 30).unwrap();
+        let whole = sim.bytes(PATH).unwrap();
+        for byte in 0..whole.len() {
             sim.flip_bit(PATH, byte, 2);
-            let error = Kept::load(&*sim.disk(), 21).unwrap_err();
+            let damaged = sim.bytes(PATH).unwrap();
+            let error = Kept::load(&*sim.disk(), 31).unwrap_err();
             assert!(error.to_string().contains(PATH), "{error}");
-            // Opening cut it: put it back.
-            sim.disk().remove(PATH).unwrap();
-            let kept = Kept::load(&*sim.disk(), 1).unwrap();
-            kept.add(&*sim.disk(), &[record(3, 7)], 20).unwrap();
+            assert_eq!(sim.bytes(PATH).unwrap(), damaged, "byte {byte}");
+            sim.flip_bit(PATH, byte, 2);
         }
+        assert_eq!(Kept::load(&*sim.disk(), 31).unwrap().record(3).unwrap(), Some(record(3, 7)));
     }
 }

@@ -312,7 +312,8 @@ impl Held<'_> {
     }
 
     /// Makes the rows of one model in `<dir>/stores` those of the snapshot, once they were read and
-    /// found right. Nobody may have that model open.
+    /// found right. Rows that a fold brought further before a crash ended it are in no manifest:
+    /// for them the engine's checksums stand. Nobody may have that model open.
     ///
     /// # Errors
     /// There is no snapshot, or it is damaged: then the rows in `dir` are untouched.

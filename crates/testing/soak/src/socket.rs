@@ -130,6 +130,29 @@ impl Sender {
     }
 }
 
+/// Connects, resumes at one position, and tells the type of the answer (`resumed` or `invalid`) and
+/// its payload.
+///
+/// # Errors
+/// Nobody listens, the upgrade was refused, or the connection ended before it was answered.
+pub async fn resume_at(
+    address: SocketAddr,
+    token: &str,
+    position: &str,
+) -> Result<(String, Value)> {
+    let (mut sender, mut receiver) = connect(address, token, "").await?;
+    sender.send("resume", json!({"positions": [position]}), "r").await?;
+    loop {
+        match receiver.next().await {
+            Incoming::Frame(kind, frame) if ["resumed", "invalid"].contains(&kind.as_str()) => {
+                return Ok((kind, frame.get("payload").cloned().unwrap_or_default()));
+            }
+            Incoming::Frame(..) => {}
+            other => bail!("{other:?} while waiting for the answer to a resume"),
+        }
+    }
+}
+
 impl Receiver {
     /// The next frame; pings and pongs are passed over (and answered by the library).
     pub async fn next(&mut self) -> Incoming {

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use klatch_e2e::rest::Rest;
 use klatch_e2e::server::{Exit, Said, Server, Settings, quiet, run};
-use klatch_e2e::socket::{self, Incoming};
+use klatch_e2e::socket;
 use klatch_e2e::token;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Messages of a room by seq: id and words.
 type Room = BTreeMap<u64, (String, String)>;
@@ -85,22 +85,6 @@ fn position_of(said: &Said) -> String {
     line.rsplit(' ').next().unwrap().to_owned()
 }
 
-/// Resumes at a position; the type of the answer and its payload.
-async fn resume(server: &Server, position: &str) -> (String, Value) {
-    let (mut sender, mut receiver) =
-        socket::connect(server.address(), &token::of("ada"), "").await.unwrap();
-    sender.send("resume", json!({"positions": [position]}), "r").await.unwrap();
-    loop {
-        match receiver.next().await {
-            Incoming::Frame(kind, frame) if ["resumed", "invalid"].contains(&kind.as_str()) => {
-                return (kind, frame["payload"].clone());
-            }
-            Incoming::Frame(..) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it() {
     let _turn = quiet::beside_others().await.unwrap();
@@ -156,7 +140,8 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before_it() {
     }
     assert!(held > 20, "only {held} messages came before the backup");
     // The life of the log is another one.
-    let (kind, payload) = resume(&again, &before).await;
+    let (kind, payload) =
+        socket::resume_at(again.address(), &token::of("ada"), &before).await.unwrap();
     assert_eq!((kind.as_str(), &payload["reason"]), ("invalid", &json!("epoch_changed")));
     let stale = again.rest_as("ada").get_at("/api/v1/rooms", Some(&before)).await.unwrap();
     stale.problem(400, "invalid_position").unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use klatch_e2e::rest::Rest;
 use klatch_e2e::server::{Exit, Said, Server, Settings, quiet, run};
-use klatch_e2e::socket::{self, Incoming};
+use klatch_e2e::socket;
 use klatch_e2e::token;
 use serde_json::{Value, json};
 
@@ -83,20 +83,24 @@ fn klatch(arguments: &[&str], data: &Path) -> Said {
     run(&all, &[], data.parent().unwrap()).unwrap()
 }
 
-/// The answer to a resume at a position.
-async fn resume(server: &Server, position: &str) -> (String, Value) {
-    let (mut sender, mut receiver) =
-        socket::connect(server.address(), &token::of("ada"), "").await.unwrap();
-    sender.send("resume", json!({"positions": [position]}), "r").await.unwrap();
-    loop {
-        match receiver.next().await {
-            Incoming::Frame(kind, frame) if ["resumed", "invalid"].contains(&kind.as_str()) => {
-                return (kind, frame["payload"].clone());
-            }
-            Incoming::Frame(..) => {}
-            other => panic!("{other:?}"),
-        }
+/// Flips a bit in the middle of what is written in a file.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[written / 2] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Damages rows of messages wherever they are by now: in the journal, in the largest sorted file.
+fn damage_rows(stores: &Path) {
+    let keyspaces = std::fs::read_dir(stores.join("messages/1/keyspaces")).unwrap();
+    let tables = keyspaces.map(|keyspace| keyspace.unwrap().path().join("tables"));
+    let files = tables.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
+    let files = files.map(|file| file.unwrap().path());
+    if let Some(largest) = files.max_by_key(|file| file.metadata().unwrap().len()) {
+        damage(&largest);
     }
+    damage(&stores.join("messages/1/0.jnl"));
 }
 
 /// Verified, backed up, killed, rebuilt, restored: the rooms stay as they were.
@@ -169,7 +173,9 @@ async fn messages_are_there_after_the_log_has_forgotten_them_and_through_every_m
 
     // What was said is there, and goes on where it was.
     is_as_it_was(&ada, rooms, &before).await;
-    let (kind, payload) = resume(&server, first["position"].as_str().unwrap()).await;
+    let old = first["position"].as_str().unwrap();
+    let (kind, payload) =
+        socket::resume_at(server.address(), &token::of("ada"), old).await.unwrap();
     assert_eq!((kind.as_str(), &payload["reason"]), ("invalid", &json!("forgotten")));
     let again = ada.post("/api/v1/rooms", &with_bob).await.unwrap();
     assert_eq!(again.status, 200, "the room of the pair is there");
@@ -201,12 +207,7 @@ async fn a_damaged_snapshot_is_named_and_lets_nothing_be_forgotten() {
     until_forgotten(&server, &ada, &busy, offset(&first["position"])).await;
     server.terminate(SOON).await.unwrap();
     let data = server.data_dir();
-    // In the middle of what the rows' journal holds.
-    let journal = data.join("snapshot/stores/messages/1/0.jnl");
-    let mut bytes = std::fs::read(&journal).unwrap();
-    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[written / 2] ^= 4;
-    std::fs::write(&journal, bytes).unwrap();
+    damage_rows(&data.join("snapshot/stores"));
     let said = klatch(&["verify"], &data);
     assert_eq!(said.exit, Exit::Code(1), "{}{}", said.out, said.err);
     assert!(said.out.contains("snapshot could not be verified"), "{}", said.out);
