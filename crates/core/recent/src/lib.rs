@@ -23,12 +23,18 @@ pub struct Recent<K, V> {
 struct Generations<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
+    era: Era,
 }
+
+/// The time between two calls of [`Recent::clear`]. What was found out in one may not be true in
+/// the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Era(u64);
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     /// Remembers at most twice `cap` entries.
     pub fn new(cap: usize) -> Self {
-        let maps = Generations { young: HashMap::new(), old: HashMap::new() };
+        let maps = Generations { young: HashMap::new(), old: HashMap::new(), era: Era::default() };
         Self { cap: cap.max(1), maps: Mutex::new(maps) }
     }
 
@@ -50,9 +56,40 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         maps.put(key, value, self.cap);
     }
 
-    /// Forgets everything.
+    /// The era that runs: read it before finding out what [`Recent::put_of`] shall remember.
+    pub fn era(&self) -> Era {
+        self.maps.lock().era
+    }
+
+    /// Remembers what was found out from `era` on, unless everything was forgotten since. Whether
+    /// it is remembered.
+    pub fn put_of(&self, era: Era, key: K, value: V) -> bool {
+        let mut maps = self.maps.lock();
+        let lasts = maps.era == era;
+        if lasts {
+            maps.old.remove(&key);
+            maps.put(key, value, self.cap);
+        }
+        lasts
+    }
+
+    /// Remembers like [`Recent::put_of`] what nobody asked for yet: until the next turn, if it is
+    /// not asked for by then, and only while there is room. It pushes nothing out and brings no
+    /// turn nearer. Whether it is remembered.
+    pub fn offer_of(&self, era: Era, key: K, value: V) -> bool {
+        let mut maps = self.maps.lock();
+        let fits = maps.era == era && maps.old.len() < self.cap;
+        if fits && !maps.young.contains_key(&key) {
+            maps.old.insert(key, value);
+        }
+        fits
+    }
+
+    /// Forgets everything; an era ends.
     pub fn clear(&self) {
-        *self.maps.lock() = Generations { young: HashMap::new(), old: HashMap::new() };
+        let mut maps = self.maps.lock();
+        let era = Era(maps.era.0.wrapping_add(1));
+        *maps = Generations { young: HashMap::new(), old: HashMap::new(), era };
     }
 
     /// Forgets.
@@ -132,6 +169,39 @@ mod tests {
         recent.turn();
         recent.turn();
         assert!(recent.is_empty());
+    }
+
+    #[test]
+    fn what_was_found_out_before_everything_was_forgotten_is_not_remembered_after() {
+        let recent = Recent::new(4);
+        let before = recent.era();
+        assert!(recent.put_of(before, 1, "in time"));
+        assert!(recent.offer_of(before, 2, "in time"));
+        assert_eq!((recent.get(&1), recent.get(&2)), (Some("in time"), Some("in time")));
+        recent.clear();
+        assert!(!recent.put_of(before, 1, "late"));
+        assert!(!recent.offer_of(before, 2, "late"));
+        assert!(recent.is_empty());
+        assert!(recent.put_of(recent.era(), 1, "anew"));
+    }
+
+    #[test]
+    fn what_is_offered_pushes_nothing_out_and_stays_if_it_is_asked_for() {
+        let recent = Recent::new(4);
+        let era = recent.era();
+        (0..4).for_each(|key| recent.put(key, "used"));
+        let taken = (100..200).filter(|key| recent.offer_of(era, *key, "offered")).count();
+        assert_eq!((taken, recent.len()), (4, 8));
+        assert!((0..4).all(|key| recent.get(&key) == Some("used")), "nobody had to go");
+        let recent = Recent::new(4);
+        let era = recent.era();
+        assert!(recent.offer_of(era, 1, "offered") && recent.offer_of(era, 2, "offered"));
+        assert_eq!(recent.get(&1), Some("offered"));
+        recent.turn();
+        assert_eq!((recent.get(&1), recent.get(&2)), (Some("offered"), None));
+        // It does not take the place of what is known already.
+        recent.offer_of(era, 1, "again");
+        assert_eq!(recent.get(&1), Some("offered"));
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Measures what checking a token costs: `verify_bench [tokens]`. Each token is checked once when
-//! it is new (its signature is) and many times after. Times are of an otherwise idle machine, in a
-//! release build, or not worth writing down.
+//! Measures what checking a token costs: `verify_bench [tokens]`. Two instances share their keys
+//! and their accounts. One signs; each token is checked once by either when it is new, and many
+//! times after. Times are of an otherwise idle machine, in a release build, or not worth writing
+//! down.
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for the terminal")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use klatch_auth::{AuditLog, Auth, Config, HashCost, Parts, SigningKeys};
+use klatch_auth::{AuditLog, Auth, Config, HashCost, Parts, SigningKeys, Stores};
 use klatch_domain::Entropy;
 use klatch_memory::accounts::Accounts;
 use klatch_memory::keys::Keys;
@@ -22,19 +23,14 @@ const EACH: usize = 50;
 /// How often each token is checked again.
 const TIMES: usize = 100;
 
-fn auth() -> Auth {
+/// Two instances over the same engines, in memory.
+fn instances() -> [Auth; 2] {
     let clock = ManualClock::default();
     let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(7));
-    let (keys, accounts) =
-        (Arc::new(Keys::new(Arc::clone(&entropy))), Arc::new(Accounts::default()));
+    let keys = Arc::new(Keys::new(Arc::clone(&entropy)));
     let log = Arc::new(MemoryLog::new(Epoch(1), 1, Arc::new(clock.clone())));
     let parts = Parts {
-        accounts: accounts.clone(),
-        sessions: accounts.clone(),
-        resets: accounts.clone(),
-        invitations: accounts.clone(),
-        api_tokens: accounts.clone(),
-        claims: accounts,
+        stores: Stores::of(&Arc::new(Accounts::default())),
         keys: keys.clone(),
         ring: Arc::new(KeyRing::new(keys, 100)),
         log: log.clone(),
@@ -46,26 +42,32 @@ fn auth() -> Auth {
     };
     let hash = HashCost { memory_kib: 8, passes: 1, at_once: 1, waiting_max: 1 };
     let config = Config { hash, ..Config::default() };
-    Auth::new(parts, config, SigningKeys::new(&[1; 32], &[])).expect("a role")
+    [(); 2].map(|()| {
+        let keys = SigningKeys::new(&[1; 32], &[]);
+        Auth::new(parts.clone(), config.clone(), keys).expect("a role")
+    })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let count = std::env::args().nth(1).map_or(1_000, |n| n.parse().expect("a number of tokens"));
-    let auth = auth();
+    let [signer, other] = instances();
     let mut tokens = Vec::with_capacity(count);
     for number in 0..count {
         // A person has a hundred sessions at most.
         let name = format!("ann{}", number / EACH);
         let signed_in = if number % EACH == 0 {
-            auth.register(wish(&name)).await.expect("an account")
+            signer.register(wish(&name)).await.expect("an account")
         } else {
-            auth.login(&name, PASSWORD, "", "here").await.expect("a session")
+            signer.login(&name, PASSWORD, "", "here").await.expect("a session")
         };
         tokens.push(signed_in.access_token);
     }
-    tell("when it is new", &check(&auth, &tokens, 1).await);
-    tell("afterwards", &check(&auth, &tokens, TIMES).await);
+    // The very first makes the keys' tables.
+    other.verify(tokens.first().expect("a token")).await.expect("a good token");
+    tell("signed elsewhere, new", &check(&other, tokens.get(1..).unwrap_or_default(), 1).await);
+    tell("signed here, new", &check(&signer, &tokens, 1).await);
+    tell("seen before", &check(&other, &tokens, TIMES).await);
 }
 
 fn wish(name: &str) -> Register {

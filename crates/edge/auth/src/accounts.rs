@@ -39,8 +39,8 @@ impl Auth {
     /// The account that signs in as `login`, a user name or an e-mail address.
     pub(crate) async fn find(&self, login: &str) -> PortResult<Option<Account>> {
         let kind = if login.contains('@') { ClaimKind::Email } else { ClaimKind::Username };
-        match self.parts.claims.holder(kind, &folded(login)).await? {
-            Some(holder) => self.parts.accounts.get(UserId::from_bits(holder)).await,
+        match self.parts.stores.claims.holder(kind, &folded(login)).await? {
+            Some(holder) => self.parts.stores.accounts.get(UserId::from_bits(holder)).await,
             None => Ok(None),
         }
     }
@@ -57,7 +57,7 @@ impl Auth {
     pub(crate) async fn claim(&self, claims: &[Claim]) -> ServiceResult<()> {
         loop {
             let now = self.parts.clock.now();
-            let Err((index, taken)) = self.parts.claims.claim(claims, now).await? else {
+            let Err((index, taken)) = self.parts.stores.claims.claim(claims, now).await? else {
                 return Ok(());
             };
             let (Some(claim), Claimed::Taken { holder, confirmed }) = (claims.get(index), taken)
@@ -68,14 +68,15 @@ impl Auth {
                 return Err(Rejection::Taken(word(claim.kind)).into());
             }
             tracing::info!(user.id = %UserId::from_bits(holder), "gives up an abandoned claim");
-            self.parts.claims.release(&[Claim { holder, ..claim.clone() }]).await?;
+            self.parts.stores.claims.release(&[Claim { holder, ..claim.clone() }]).await?;
         }
     }
 
     /// Refuses early what [`Auth::claim`] would refuse, before anything is made.
     pub(crate) async fn check_free(&self, claims: &[Claim]) -> ServiceResult<()> {
         for claim in claims {
-            let Some(holder) = self.parts.claims.holder(claim.kind, &claim.name).await? else {
+            let Some(holder) = self.parts.stores.claims.holder(claim.kind, &claim.name).await?
+            else {
                 continue;
             };
             if !self.is_abandoned(UserId::from_bits(holder)).await? {
@@ -87,6 +88,6 @@ impl Auth {
 
     async fn is_abandoned(&self, holder: UserId) -> PortResult<bool> {
         let age = self.parts.clock.now().ms_since(holder.time());
-        Ok(age > ABANDONED_MS && self.parts.accounts.get(holder).await?.is_none())
+        Ok(age > ABANDONED_MS && self.parts.stores.accounts.get(holder).await?.is_none())
     }
 }

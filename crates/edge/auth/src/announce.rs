@@ -27,7 +27,7 @@ impl Auth {
     pub async fn sweep(&self) -> ServiceResult<usize> {
         let mut mended = 0;
         loop {
-            let accounts = self.parts.accounts.unannounced(SWEEP_BATCH).await?;
+            let accounts = self.parts.stores.accounts.unannounced(SWEEP_BATCH).await?;
             if accounts.is_empty() {
                 return Ok(mended);
             }
@@ -65,8 +65,8 @@ impl Auth {
             }
         }
         let users: Vec<UserId> = accounts.iter().map(|account| account.user).collect();
-        self.parts.claims.confirm(&claims).await.map_err(ServiceError::OutcomeUnknown)?;
-        let marked = self.parts.accounts.mark_announced(&users).await;
+        self.parts.stores.claims.confirm(&claims).await.map_err(ServiceError::OutcomeUnknown)?;
+        let marked = self.parts.stores.accounts.mark_announced(&users).await;
         marked.map_err(ServiceError::OutcomeUnknown)?;
         Ok(positions)
     }

@@ -33,7 +33,7 @@ impl Auth {
         if retry_after_seconds > 0 {
             return Err(SignInError::TooManyAttempts { retry_after_seconds });
         }
-        let account = self.parts.accounts.get(user).await.map_err(ServiceError::from)?;
+        let account = self.parts.stores.accounts.get(user).await.map_err(ServiceError::from)?;
         let known = account.and_then(|account| account.password_hash);
         if !self.passwords.fits(current, known).await? {
             self.lockout.failed(attempt, now);
@@ -72,10 +72,11 @@ impl Auth {
         edit: impl Fn(&mut Account) + Send,
     ) -> ServiceResult<(Account, Account)> {
         for _ in 0..CHANGES_TRIED {
-            let before = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+            let before =
+                self.parts.stores.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
             let mut after = before.clone();
             edit(&mut after);
-            match self.parts.accounts.replace(&after, &before).await? {
+            match self.parts.stores.accounts.replace(&after, &before).await? {
                 Replaced::Done => return Ok((before, after)),
                 Replaced::LastAdmin => return Err(Rejection::LastAdmin.into()),
                 Replaced::Changed => {}
@@ -90,7 +91,7 @@ impl Auth {
         user: UserId,
         keep: Option<SessionId>,
     ) -> ServiceResult<()> {
-        for session in self.parts.sessions.list(user).await? {
+        for session in self.parts.stores.sessions.list(user).await? {
             if Some(session.id) != keep {
                 self.revoke(session.id).await?;
             }
@@ -119,13 +120,13 @@ impl Auth {
     pub(crate) async fn make_reset(&self, user: UserId) -> ServiceResult<Told> {
         let (text, hash) = one_time::fresh(&*self.parts.entropy);
         let expires_at = self.parts.clock.now().plus_ms(RESET_LIFE_MS);
-        self.parts.resets.put_reset(&Reset { hash, user, expires_at }).await?;
+        self.parts.stores.resets.put_reset(&Reset { hash, user, expires_at }).await?;
         Ok(Told(text))
     }
 
     pub(crate) async fn hand_out_reset(&self, by: By, user: UserId) -> ServiceResult<Told> {
         by.check(ServerAction::ManageAccounts)?;
-        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        let account = self.parts.stores.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
         if account.bot {
             return Err(Rejection::UserNotFound.into());
         }
@@ -142,7 +143,7 @@ impl Auth {
     ) -> Result<(), SignInError> {
         password::check_field(&new, "newPassword").map_err(ServiceError::from)?;
         let hash = one_time::hash(token);
-        let resets = &self.parts.resets;
+        let resets = &self.parts.stores.resets;
         // A token that is none costs no password hash.
         let now = self.parts.clock.now();
         let found = resets.reset(hash).await.map_err(ServiceError::from)?;

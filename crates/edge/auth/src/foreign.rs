@@ -107,9 +107,9 @@ impl Auth {
             None => return Ok(None),
         };
         let claim = Claim { kind: ClaimKind::Subject, name, holder: user.bits() };
-        match self.parts.claims.claim(std::slice::from_ref(&claim), now).await? {
+        match self.parts.stores.claims.claim(std::slice::from_ref(&claim), now).await? {
             Ok(()) => {
-                self.parts.claims.confirm(&[claim]).await?;
+                self.parts.stores.claims.confirm(&[claim]).await?;
                 Ok(Some(user))
             }
             // Another instance was first; its user counts, and ours stays without a subject.
@@ -121,10 +121,10 @@ impl Auth {
     async fn named(&self, subject: &str, claims: &Claims) -> Result<Option<UserId>, ServiceError> {
         let name = folded(&claims.sub);
         for (kind, name) in [(ClaimKind::Subject, subject), (ClaimKind::Username, &name)] {
-            let Some(holder) = self.parts.claims.holder(kind, name).await? else { continue };
+            let Some(holder) = self.parts.stores.claims.holder(kind, name).await? else { continue };
             let user = UserId::from_bits(holder);
             // A name may be held for an account that is only just being made.
-            if self.parts.accounts.get(user).await?.is_some() {
+            if self.parts.stores.accounts.get(user).await?.is_some() {
                 return Ok(Some(user));
             }
         }

@@ -52,7 +52,7 @@ impl Auth {
             revoked: false,
             created_by: actor.user,
         };
-        self.parts.invitations.create_invitation(&invitation).await?;
+        self.parts.stores.invitations.create_invitation(&invitation).await?;
         self.note(entry(self, actor, Act::InvitationMade, &invitation)).await?;
         Ok((invitation, Told(text)))
     }
@@ -67,7 +67,8 @@ impl Auth {
         permission::check_server(actor, needed)?;
         let before = page.cursor.map(|cursor| cursor.parse::<InvitationId>()).transpose();
         let before = before.map_err(|_| Rejection::InvalidField("cursor"))?;
-        let mut items = self.parts.invitations.invitations(room, before, page.limit + 1).await?;
+        let mut items =
+            self.parts.stores.invitations.invitations(room, before, page.limit + 1).await?;
         let more = items.len() > page.limit;
         items.truncate(page.limit);
         let next = items.last().filter(|_| more).map(|last| last.id.to_string());
@@ -80,20 +81,20 @@ impl Auth {
         id: InvitationId,
     ) -> ServiceResult<()> {
         let invitation = self.one_invitation(id).await?;
-        if self.parts.invitations.revoke_invitation(id).await? {
+        if self.parts.stores.invitations.revoke_invitation(id).await? {
             self.note(entry(self, actor, Act::InvitationRevoked, &invitation)).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn one_invitation(&self, id: InvitationId) -> ServiceResult<Invitation> {
-        let found = self.parts.invitations.invitation(id).await?;
+        let found = self.parts.stores.invitations.invitation(id).await?;
         Ok(found.ok_or(Rejection::InvitationNotFound)?)
     }
 
     /// The invitation of a token as long as it lets anyone in, and who invites.
     pub(crate) async fn open_invitation(&self, token: &str) -> ServiceResult<(Invitation, Actor)> {
-        let found = self.parts.invitations.invitation_of(one_time::hash(token)).await?;
+        let found = self.parts.stores.invitations.invitation_of(one_time::hash(token)).await?;
         let found = found.ok_or(Rejection::InvitationInvalid)?;
         if found.revoked {
             return Err(Rejection::InvitationRevoked.into());
@@ -108,7 +109,7 @@ impl Auth {
     /// Who invites, if they still could make this invitation as far as the server goes. Whether
     /// they may bring someone into the room is decided there, at that moment.
     async fn inviter(&self, invitation: &Invitation) -> ServiceResult<Actor> {
-        let account = self.parts.accounts.get(invitation.created_by).await?;
+        let account = self.parts.stores.accounts.get(invitation.created_by).await?;
         let account = account.filter(|account| !account.banned);
         let Account { user, role, .. } = account.ok_or(Rejection::InvitationInvalid)?;
         let actor = Actor { user, role };
@@ -136,7 +137,7 @@ impl Auth {
         account: Option<&Account>,
     ) -> ServiceResult<Invitation> {
         let (hash, now) = (one_time::hash(token), self.parts.clock.now());
-        let counted = self.parts.invitations.redeem(hash, user, now, account).await?;
+        let counted = self.parts.stores.invitations.redeem(hash, user, now, account).await?;
         let refused = |refusal| match refusal {
             NotRedeemed::Unknown => Rejection::InvitationInvalid,
             NotRedeemed::Revoked => Rejection::InvitationRevoked,
@@ -152,7 +153,7 @@ impl Auth {
         welcome: Welcome,
         entered: bool,
     ) -> ServiceResult<()> {
-        let invitations = &self.parts.invitations;
+        let invitations = &self.parts.stores.invitations;
         if entered {
             invitations.finish_use(welcome.invitation, user).await?;
         } else {

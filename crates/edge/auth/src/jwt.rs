@@ -105,7 +105,13 @@ pub(crate) struct Access<'a> {
     pub(crate) user: UserId,
     pub(crate) session: SessionId,
     pub(crate) issued_at: Timestamp,
+    /// A whole second; see [`whole_seconds`].
     pub(crate) expires_at: Timestamp,
+}
+
+/// A time as tokens write it.
+pub(crate) fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 - at.0 % 1_000)
 }
 
 /// Writes an access token.

@@ -13,6 +13,7 @@ mod gone;
 mod invitations;
 mod jwks;
 mod jwt;
+mod known_key;
 mod letters;
 mod lockout;
 mod login;
@@ -59,10 +60,9 @@ use verify::Verifier;
 /// Writes down the secrets of the signing keys: all or, when it fails, none.
 pub type KeepKeys = Arc<dyn Fn(&[[u8; 32]]) -> std::io::Result<()> + Send + Sync>;
 
-/// Everything the role may touch. It writes accounts, sessions, claims and keys, and appends
-/// events; it reads no read model.
+/// What is kept of accounts; often one engine keeps it all.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Stores {
     /// Accounts.
     pub accounts: Arc<dyn AccountStore>,
     /// Sessions.
@@ -75,6 +75,32 @@ pub struct Parts {
     pub api_tokens: Arc<dyn ApiTokenStore>,
     /// Unique names.
     pub claims: Arc<dyn Claims>,
+}
+
+impl Stores {
+    /// One engine for everything.
+    pub fn of<T>(engine: &Arc<T>) -> Self
+    where
+        T: AccountStore + SessionStore + ResetStore + InvitationStore + ApiTokenStore + Claims,
+        T: 'static,
+    {
+        Self {
+            accounts: Arc::clone(engine) as _,
+            sessions: Arc::clone(engine) as _,
+            resets: Arc::clone(engine) as _,
+            invitations: Arc::clone(engine) as _,
+            api_tokens: Arc::clone(engine) as _,
+            claims: Arc::clone(engine) as _,
+        }
+    }
+}
+
+/// Everything the role may touch. It writes accounts, sessions, claims and keys, and appends
+/// events; it reads no read model.
+#[derive(Clone)]
+pub struct Parts {
+    /// Accounts, and all that belongs to them.
+    pub stores: Stores,
     /// Makes data keys.
     pub keys: Arc<dyn KeyWriter>,
     /// Opens and seals profiles.

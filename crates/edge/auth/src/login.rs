@@ -39,7 +39,8 @@ impl Auth {
         let known = account.password_hash.clone();
         let signed_in = self.enter(account, device).await?;
         // A password that was changed meanwhile has ended all sessions but, perhaps, this one.
-        let account = self.parts.accounts.get(signed_in.user).await.map_err(ServiceError::from)?;
+        let account =
+            self.parts.stores.accounts.get(signed_in.user).await.map_err(ServiceError::from)?;
         if account.is_none_or(|account| account.password_hash != known || account.banned) {
             self.revoke(signed_in.session).await?;
             return Err(SignInError::WrongCredentials);

@@ -47,7 +47,7 @@ impl Auth {
     /// The account whose tokens `by` may handle: their own, a bot's, or for whoever has the machine
     /// anyone's. Nobody gets a token in the name of another person.
     async fn account_for_tokens(&self, by: By, user: UserId) -> ServiceResult<Account> {
-        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound);
+        let account = self.parts.stores.accounts.get(user).await?.ok_or(Rejection::UserNotFound);
         match by {
             By::User(Actor { user: own, .. }) if own == user => Ok(account?),
             By::User(_) => {
@@ -76,14 +76,14 @@ impl Auth {
         if expires_at.is_some_and(|at| at <= now) {
             return Err(Rejection::InvalidField("expiresAt").into());
         }
-        if self.parts.api_tokens.tokens(user).await?.len() >= TOKENS_MAX {
+        if self.parts.stores.api_tokens.tokens(user).await?.len() >= TOKENS_MAX {
             return Err(Rejection::TooMany.into());
         }
         let id = ApiTokenId::fresh(&*self.parts.clock, &*self.parts.entropy);
         let (text, hash) = one_time::api_token(id, &*self.parts.entropy);
         let made_by = by.user().filter(|by| *by != user);
         let token = ApiToken { id, user, hash, name, scopes, expires_at, made_by };
-        self.parts.api_tokens.create_token(&token).await?;
+        self.parts.stores.api_tokens.create_token(&token).await?;
         self.note_token(by, Act::TokenMade, &token).await?;
         tracing::info!(user.id = %user, token.id = %id, "made a token");
         Ok((token, Told(text)))
@@ -95,7 +95,7 @@ impl Auth {
         user: UserId,
     ) -> ServiceResult<Vec<ApiToken>> {
         self.account_for_tokens(by, user).await?;
-        Ok(self.parts.api_tokens.tokens(user).await?)
+        Ok(self.parts.stores.api_tokens.tokens(user).await?)
     }
 
     pub(crate) async fn end_api_token(
@@ -105,9 +105,10 @@ impl Auth {
         id: ApiTokenId,
     ) -> ServiceResult<()> {
         self.account_for_tokens(by, user).await?;
-        let found = self.parts.api_tokens.token(id).await?.filter(|token| token.user == user);
+        let found =
+            self.parts.stores.api_tokens.token(id).await?.filter(|token| token.user == user);
         let token = found.ok_or(Rejection::TokenNotFound)?;
-        self.parts.api_tokens.revoke_token(id).await?;
+        self.parts.stores.api_tokens.revoke_token(id).await?;
         self.verifier.end_program(id);
         self.note_token(by, Act::TokenRevoked, &token).await
     }

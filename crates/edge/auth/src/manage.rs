@@ -24,7 +24,7 @@ impl Auth {
         by.check(ServerAction::ManageAccounts)?;
         let after = page.cursor.map(|cursor| cursor.parse::<UserId>()).transpose();
         let after = after.map_err(|_| Rejection::InvalidField("cursor"))?;
-        let mut accounts = self.parts.accounts.page(after, page.limit + 1).await?;
+        let mut accounts = self.parts.stores.accounts.page(after, page.limit + 1).await?;
         let more = accounts.len() > page.limit;
         accounts.truncate(page.limit);
         let next = accounts.last().filter(|_| more).map(|last| last.user.to_string());
@@ -37,7 +37,7 @@ impl Auth {
 
     pub(crate) async fn view_account(&self, by: By, user: UserId) -> ServiceResult<AccountView> {
         by.check(ServerAction::ManageAccounts)?;
-        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        let account = self.parts.stores.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
         Ok(self.view(account).await?)
     }
 
@@ -71,7 +71,7 @@ impl Auth {
         if wish.banned == Some(true) && by.user() == Some(user) {
             return Err(Rejection::NotYourself.into());
         }
-        let account = self.parts.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
+        let account = self.parts.stores.accounts.get(user).await?.ok_or(Rejection::UserNotFound)?;
         if account.bot && wish.role == Some(ServerRole::Admin) {
             // A program runs the server in the name of a person, with that person's token.
             return Err(Rejection::InvalidField("role").into());

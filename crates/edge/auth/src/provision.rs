@@ -71,7 +71,7 @@ impl Auth {
                 announced: false,
             });
         }
-        self.parts.accounts.put(&accounts).await?;
+        self.parts.stores.accounts.put(&accounts).await?;
         let positions = self.announce(accounts).await?;
         // Should a sweeper have been faster with one of them, a later place shows it as well.
         let newest = positions.iter().flatten().copied().max_by_key(|position| position.offset);
@@ -130,7 +130,7 @@ impl Auth {
         taken: &mut HashSet<(ClaimKind, String)>,
     ) -> ServiceResult<bool> {
         let free = !taken.contains(&(kind, name.to_owned()))
-            && self.parts.claims.holder(kind, name).await?.is_none();
+            && self.parts.stores.claims.holder(kind, name).await?.is_none();
         if free {
             taken.insert((kind, name.to_owned()));
         }
@@ -150,7 +150,8 @@ impl Auth {
         for _ in 0..CLAIMS_TRIED {
             let claims: Vec<Claim> = planned.iter().flat_map(Planned::claims).collect();
             let now = self.parts.clock.now();
-            let Err((index, Claimed::Taken { .. })) = self.parts.claims.claim(&claims, now).await?
+            let Err((index, Claimed::Taken { .. })) =
+                self.parts.stores.claims.claim(&claims, now).await?
             else {
                 return Ok(());
             };

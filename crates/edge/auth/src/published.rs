@@ -56,6 +56,14 @@ enum Fetched {
     Others,
     /// None came.
     Nothing,
+    /// None came, again, and the last good ones are too old by now.
+    GivenUp,
+}
+
+impl Fetched {
+    fn is_none(self) -> bool {
+        matches!(self, Self::Nothing | Self::GivenUp)
+    }
 }
 
 /// Whether a token is signed by an issuer that publishes its keys.
@@ -115,7 +123,9 @@ impl PublishedKeys {
                 if was_good {
                     tracing::warn!(issuer, error, "the issuer's keys could not be fetched");
                 }
-                Fetched::Nothing
+                let too_old = |it: &mut Known| it.fetched.elapsed() >= KEPT;
+                let given_up = self.0.known.write().take_if(too_old).is_some();
+                if given_up { Fetched::GivenUp } else { Fetched::Nothing }
             }
         }
     }
@@ -137,8 +147,9 @@ impl Auth {
             let fetched = keys.fetch(&mut last, issuer).await;
             drop(last);
             self.note_keys(fetched);
-            let wait = if fetched == Fetched::Nothing { pause } else { AGAIN };
-            pause = if fetched == Fetched::Nothing { (pause * 2).min(AGAIN) } else { FIRST_PAUSE };
+            let failed = fetched.is_none();
+            let wait = if failed { pause } else { AGAIN };
+            pause = if failed { (pause * 2).min(AGAIN) } else { FIRST_PAUSE };
             sleep(wait).await;
         }
     }
@@ -166,14 +177,14 @@ impl Auth {
         self.note_keys(fetched);
         match keys.judge(token) {
             Verdict::Good => Signed::Yes,
-            Verdict::UnknownKey if fetched == Fetched::Nothing => Signed::Unsure,
+            Verdict::UnknownKey if fetched.is_none() => Signed::Unsure,
             Verdict::Forged | Verdict::UnknownKey => Signed::No,
         }
     }
 
     /// What keys have proven that may be gone now has to be proven again.
     fn note_keys(&self, fetched: Fetched) {
-        if fetched == Fetched::Others {
+        if matches!(fetched, Fetched::Others | Fetched::GivenUp) {
             self.verifier.forget_proofs();
         }
     }

@@ -35,7 +35,7 @@ impl Auth {
     /// As the account store reports.
     pub async fn setup_token(&self) -> PortResult<Option<String>> {
         let mut token = self.setup.lock().await;
-        if self.parts.accounts.has_admin().await? {
+        if self.parts.stores.accounts.has_admin().await? {
             *token = None;
         } else if token.is_none() {
             let given = self.config.setup_token.clone();
@@ -107,15 +107,19 @@ impl Auth {
             announced: false,
         };
         let stored = match invitation {
-            None => {
-                self.parts.accounts.put(std::slice::from_ref(&account)).await.map_err(Into::into)
-            }
+            None => self
+                .parts
+                .stores
+                .accounts
+                .put(std::slice::from_ref(&account))
+                .await
+                .map_err(Into::into),
             // The use is counted and the account stored together.
             Some(token) => self.count_use(token, user, Some(&account)).await.map(|_| ()),
         };
         if let Err(error) = stored {
             // Nothing refers to the names yet. Should this fail too, they are given up in a minute.
-            let _ = self.parts.claims.release(&claims).await;
+            let _ = self.parts.stores.claims.release(&claims).await;
             return Err(error);
         }
         Ok(account)
@@ -129,7 +133,7 @@ impl Auth {
         let held = self.setup.lock().await;
         let fits =
             held.as_deref().is_some_and(|held| held.as_bytes().ct_eq(token.as_bytes()).into());
-        let has_admin = self.parts.accounts.has_admin().await.map_err(ServiceError::from)?;
+        let has_admin = self.parts.stores.accounts.has_admin().await.map_err(ServiceError::from)?;
         if fits && !has_admin { Ok(held) } else { Err(SignInError::SetupRefused) }
     }
 

@@ -10,6 +10,7 @@ use crate::Auth;
 use crate::config::millis;
 use crate::jwt::{self, Access};
 use crate::refresh_token::RefreshToken;
+use crate::verify::Proven;
 
 /// Most sessions a user holds; the longest unused one makes room.
 const SESSIONS_MAX: usize = 100;
@@ -40,12 +41,12 @@ impl Auth {
             used_at: now,
             expires_at: now.plus_ms(millis(self.config.session_life)),
         };
-        self.parts.sessions.create(&session).await?;
+        self.parts.stores.sessions.create(&session).await?;
         Ok(self.signed_in(account, profile, &token))
     }
 
     async fn make_room(&self, user: UserId) -> ServiceResult<()> {
-        let mut sessions = self.parts.sessions.list(user).await?;
+        let mut sessions = self.parts.stores.sessions.list(user).await?;
         sessions.sort_by_key(|session| std::cmp::Reverse(session.used_at));
         for session in sessions.into_iter().skip(SESSIONS_MAX - 1) {
             self.revoke(session.id).await?;
@@ -60,16 +61,19 @@ impl Auth {
             user: account.user,
             session: token.session,
             issued_at: now,
-            expires_at: now.plus_ms(millis(self.config.access_life)),
+            expires_at: jwt::whole_seconds(now.plus_ms(millis(self.config.access_life))),
         };
+        let (era, keys) = (self.verifier.era(), self.keys());
+        let access_token = jwt::access_token(&access, &keys);
+        self.verifier.know(era, &access_token, Proven::own(&access));
         SignedIn {
             user: account.user,
             profile,
             role: account.role,
             created_at: account.created_at,
             session: token.session,
-            access_token: jwt::access_token(&access, &self.keys()),
-            refresh_token: token.write(&self.keys()),
+            access_token,
+            refresh_token: token.write(&keys),
             expires_in: self.config.access_life.as_secs(),
             position: None,
             welcome: None,
@@ -80,7 +84,7 @@ impl Auth {
         let refused = SignInError::InvalidRefreshToken;
         let Some(token) = RefreshToken::read(token, &self.keys()) else { return Err(refused) };
         let Some((next, user)) = self.rotate(&token).await? else { return Err(refused) };
-        let account = self.parts.accounts.get(user).await.map_err(ServiceError::from)?;
+        let account = self.parts.stores.accounts.get(user).await.map_err(ServiceError::from)?;
         let Some(account) = account else { return Err(refused) };
         if account.banned {
             return Err(SignInError::AccountLocked);
@@ -94,7 +98,7 @@ impl Auth {
     /// longer ago than the grace period was used by two: the session ends.
     async fn rotate(&self, token: &RefreshToken) -> ServiceResult<Option<(RefreshToken, UserId)>> {
         for _ in 0..ROTATIONS_TRIED {
-            let Some(session) = self.parts.sessions.get(token.session).await? else {
+            let Some(session) = self.parts.stores.sessions.get(token.session).await? else {
                 return Ok(None);
             };
             let now = self.parts.clock.now();
@@ -116,7 +120,7 @@ impl Auth {
                 ..session
             };
             let user = rotated.user;
-            if self.parts.sessions.rotate(&rotated, session.refresh_hash).await? {
+            if self.parts.stores.sessions.rotate(&rotated, session.refresh_hash).await? {
                 return Ok(Some((next, user)));
             }
         }
@@ -149,7 +153,7 @@ impl Auth {
 
     /// Ends a session, wherever its tokens are. Whether there was one.
     pub(crate) async fn revoke(&self, session: SessionId) -> ServiceResult<bool> {
-        let was_there = self.parts.sessions.revoke(session).await?;
+        let was_there = self.parts.stores.sessions.revoke(session).await?;
         let now = self.parts.clock.now();
         let until = now.plus_ms(millis(self.config.access_life));
         self.verifier.end_session(session, now, until);
@@ -158,7 +162,7 @@ impl Auth {
 
     pub(crate) async fn list_sessions(&self, user: UserId) -> ServiceResult<Vec<SessionView>> {
         let now = self.parts.clock.now();
-        let sessions = self.parts.sessions.list(user).await?;
+        let sessions = self.parts.stores.sessions.list(user).await?;
         let current = sessions.into_iter().filter(|session| session.expires_at > now);
         Ok(current
             .map(|session| {
@@ -169,7 +173,7 @@ impl Auth {
     }
 
     pub(crate) async fn revoke_own(&self, user: UserId, session: SessionId) -> ServiceResult<bool> {
-        match self.parts.sessions.get(session).await? {
+        match self.parts.stores.sessions.get(session).await? {
             Some(found) if found.user == user => self.revoke(session).await,
             Some(_) | None => Ok(false),
         }

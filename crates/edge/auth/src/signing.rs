@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use klatch_domain::Entropy;
 use sha2::{Digest as _, Sha256};
+
+use crate::known_key::KnownKey;
 
 /// The key that signs now, and older ones whose tokens are still accepted.
 pub struct SigningKeys {
@@ -16,7 +18,7 @@ pub struct SigningKeys {
 struct Key {
     id: String,
     signing: SigningKey,
-    verifying: VerifyingKey,
+    verifying: KnownKey,
     /// For refresh tokens; derived, so that there is one secret to guard.
     mac: Hmac<Sha256>,
 }
@@ -37,7 +39,7 @@ impl Key {
             id: BASE64.encode(digest.get(..9).unwrap_or_default()),
             mac: Hmac::new(&padded(&secret.into())),
             signing,
-            verifying,
+            verifying: KnownKey::new(verifying),
         }
     }
 }
@@ -85,9 +87,7 @@ impl SigningKeys {
 
     /// Whether `signature` over `text` is by the key called `id`.
     pub(crate) fn verifies(&self, id: &str, text: &[u8], signature: &[u8]) -> bool {
-        let Some(key) = self.all().find(|key| key.id == id) else { return false };
-        let Ok(signature) = Signature::from_slice(signature) else { return false };
-        key.verifying.verify_strict(text, &signature).is_ok()
+        self.all().any(|key| key.id == id && key.verifying.verifies(text, signature))
     }
 
     /// Keyed digests of `parts` for refresh tokens, the current key's first.

@@ -11,7 +11,7 @@ use klatch_domain::{ApiTokenId, SessionId, Timestamp, UserId};
 use klatch_ports::accounts::Account;
 use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::{PortError, PortResult};
-use klatch_recent::Recent;
+use klatch_recent::{Era, Recent};
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Auth;
-use crate::jwt::{self, ACCESS_TYPE, Unproven};
+use crate::jwt::{self, ACCESS_TYPE, Access, Unproven};
 use crate::one_time::{self, API_PREFIX};
 
 /// How old what is known of an account or a session may be: bans, roles and ended sessions count
@@ -39,6 +39,15 @@ pub(crate) struct Proven {
     pub(crate) credential: Credential,
     pub(crate) scopes: Scopes,
     pub(crate) expires_at: Timestamp,
+}
+
+impl Proven {
+    /// What an access token of this server proves.
+    pub(crate) fn own(access: &Access<'_>) -> Self {
+        let Access { user, session, expires_at, .. } = *access;
+        let credential = Credential::Session(session);
+        Self { user, credential, scopes: Scopes::ALL, expires_at }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -106,9 +115,26 @@ impl Verifier {
         self.changed.notify_one();
     }
 
-    /// Keys were forgotten: whatever they had proven has to be proven again.
+    /// Keys were forgotten: whatever they had proven has to be proven again, also what is being
+    /// proven at this moment. Call it when the keys are out of reach.
     pub(crate) fn forget_proofs(&self) {
         self.tokens.clear();
+    }
+
+    /// Remembers a token that was just signed, if there is room: whoever got it is about to come
+    /// with it. `era` is of before the keys were read.
+    pub(crate) fn know(&self, era: Era, token: &str, proven: Proven) {
+        self.tokens.offer_of(era, digest(token), proven);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.tokens.get(&digest(token)).is_some()
+    }
+
+    /// Read it before the keys that something is signed or proven with.
+    pub(crate) fn era(&self) -> Era {
+        self.tokens.era()
     }
 
     /// The program's token was ended.
@@ -189,6 +215,10 @@ impl TokenVerifier for Auth {
     }
 }
 
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
 fn unavailable(error: &PortError) -> TokenError {
     tracing::warn!(%error, "a token could not be checked");
     TokenError::Unavailable
@@ -199,23 +229,26 @@ impl Auth {
         if token.len() > jwt::TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
-        let digest: [u8; 32] = Sha256::digest(token).into();
+        let digest = digest(token);
         if let Some(proven) = self.verifier.tokens.get(&digest) {
             return Ok(proven);
         }
+        let era = self.verifier.era();
+        let proven = self.prove_anew(token, now).await?;
+        self.verifier.tokens.put_of(era, digest, proven);
+        Ok(proven)
+    }
+
+    async fn prove_anew(&self, token: &str, now: Timestamp) -> Result<Proven, TokenError> {
         if token.starts_with(API_PREFIX) {
-            let proven = self.prove_program(token).await?;
-            self.verifier.tokens.put(digest, proven);
-            return Ok(proven);
+            return self.prove_program(token).await;
         }
         let unproven = jwt::take_apart(token).ok_or(TokenError::Invalid)?;
-        let proven = if unproven.claims.iss == self.config.issuer {
-            self.prove_own(&unproven, now)?
+        if unproven.claims.iss == self.config.issuer {
+            self.prove_own(&unproven, now)
         } else {
-            self.prove_foreign(&unproven, now).await?
-        };
-        self.verifier.tokens.put(digest, proven);
-        Ok(proven)
+            self.prove_foreign(&unproven, now).await
+        }
     }
 
     /// A token that says it is the server's own: `EdDSA` by one of its keys, nothing else.
@@ -244,7 +277,7 @@ impl Auth {
     /// A program's token: looked up by its id, compared by the hash of its secret.
     async fn prove_program(&self, token: &str) -> Result<Proven, TokenError> {
         let (id, hash) = one_time::read_api_token(token).ok_or(TokenError::Invalid)?;
-        let stored = self.parts.api_tokens.token(id).await;
+        let stored = self.parts.stores.api_tokens.token(id).await;
         let stored = stored.map_err(|error| unavailable(&error))?.ok_or(TokenError::Invalid)?;
         if !bool::from(stored.hash.ct_eq(&hash)) {
             return Err(TokenError::Invalid);
@@ -265,7 +298,7 @@ impl Auth {
             return Ok(true);
         }
         let asked = Instant::now();
-        let kept = self.parts.api_tokens.token(token).await?.is_some();
+        let kept = self.parts.stores.api_tokens.token(token).await?.is_some();
         if kept {
             self.verifier.programs.put(token, asked);
         }
@@ -280,7 +313,7 @@ impl Auth {
             return Ok(true);
         }
         let asked = Instant::now();
-        let found = self.parts.sessions.get(session).await?;
+        let found = self.parts.stores.sessions.get(session).await?;
         let now = self.parts.clock.now();
         let alive = found.is_some_and(|found| found.user == user && found.expires_at > now);
         if alive {
@@ -296,7 +329,7 @@ impl Auth {
             return Ok(Some(standing));
         }
         let seen = Instant::now();
-        let Some(account) = self.parts.accounts.get(user).await? else { return Ok(None) };
+        let Some(account) = self.parts.stores.accounts.get(user).await? else { return Ok(None) };
         let (role, bot, banned) = (account.role, account.bot, account.banned);
         let standing = Standing { role, bot, banned, seen };
         self.verifier.accounts.put(user, standing);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klatch_auth::{AuditLog, Auth, Parts};
+use klatch_auth::{AuditLog, Auth, Parts, Stores};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_fanout::{FanOut, FanOutConfig, FanOutStats};
 use klatch_limits::Limiter;
@@ -193,12 +193,7 @@ fn start_auth(
 ) -> anyhow::Result<Auth> {
     let keys = signing_keys(&process.config.server.data_dir, &*process.entropy)?;
     let parts = Parts {
-        accounts: adapters.accounts.clone(),
-        sessions: adapters.accounts.clone(),
-        resets: adapters.accounts.clone(),
-        invitations: adapters.accounts.clone(),
-        api_tokens: adapters.accounts.clone(),
-        claims: adapters.accounts.clone(),
+        stores: Stores::of(&adapters.accounts),
         keys: adapters.keys.clone(),
         ring: Arc::clone(&adapters.key_ring),
         log: adapters.log.clone(),

@@ -18,7 +18,7 @@ use axum::routing::get;
 use futures::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, TrustedIssuer, TrustedKeys};
+use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, Stores, TrustedIssuer, TrustedKeys};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
@@ -264,12 +264,7 @@ impl Engines {
     fn auth(&self, ring: &Arc<KeyRing>) -> Result<Auth> {
         let machine = &self.machine;
         let parts = Parts {
-            accounts: Arc::clone(&machine.accounts) as _,
-            sessions: Arc::clone(&machine.accounts) as _,
-            resets: Arc::clone(&machine.accounts) as _,
-            invitations: Arc::clone(&machine.accounts) as _,
-            api_tokens: Arc::clone(&machine.accounts) as _,
-            claims: Arc::clone(&machine.accounts) as _,
+            stores: Stores::of(&machine.accounts),
             keys: Arc::clone(&machine.keys) as _,
             ring: Arc::clone(ring),
             log: Arc::clone(&self.appender) as _,

@@ -159,7 +159,9 @@ impl Auth {
     /// The letter as it is to be sent now. Addresses and words are not kept while it waits; its id
     /// and its link are, so that it is the same letter whenever it is tried.
     async fn compose(&self, waiting: &mut Waiting) -> ServiceResult<Option<Letter>> {
-        let Some(account) = self.parts.accounts.get(waiting.user).await? else { return Ok(None) };
+        let Some(account) = self.parts.stores.accounts.get(waiting.user).await? else {
+            return Ok(None);
+        };
         if account.banned {
             return Ok(None);
         }

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use crate::config::{Config, HashCost, TrustedIssuer, TrustedKeys};
 use crate::signing::SigningKeys;
-use crate::{AuditLog, Auth, Parts};
+use crate::{AuditLog, Auth, Parts, Stores};
 
 const PASSWORD: &str = "a long enough one";
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
@@ -104,12 +104,7 @@ impl World {
         let secrets = Arc::new(Mutex::new(vec![[1; 32]]));
         let kept = Arc::clone(&secrets);
         let parts = Parts {
-            accounts: Arc::clone(&accounts) as _,
-            sessions: Arc::clone(&accounts) as _,
-            resets: Arc::clone(&accounts) as _,
-            invitations: Arc::clone(&accounts) as _,
-            api_tokens: Arc::clone(&accounts) as _,
-            claims: Arc::clone(&accounts) as _,
+            stores: Stores::of(&accounts),
             keys: Arc::clone(&keys) as _,
             ring: Arc::clone(&ring),
             log: Arc::clone(&log) as _,

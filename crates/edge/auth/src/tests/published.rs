@@ -226,6 +226,46 @@ async fn a_key_that_is_taken_back_works_no_more_and_what_it_proved_neither() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_whose_key_is_taken_back_while_it_is_checked_has_to_be_proven_again() {
+    let (old, new) = (key("old", Kind::Ed25519), key("new", Kind::P256));
+    let (world, source) = trusting(&[old.public()]);
+    world.auth.verify(&old.token(&claims(&world, "ann")).unwrap()).await.unwrap();
+    let token = old.token(&claims(&world, "bea")).unwrap();
+    // The signature is checked, and good; then who is seen for the first time waits.
+    let waiting = world.auth.first_sight.lock().await;
+    let taken_back = async {
+        source.publish(&[new.public()]);
+        advance(Duration::from_secs(11)).await;
+        world.auth.verify(&new.token(&claims(&world, "ann")).unwrap()).await.unwrap();
+        drop(waiting);
+    };
+    let (first, ()) = tokio::join!(world.auth.verify(&token), taken_back);
+    assert!(first.is_ok(), "it was checked before: {first:?}");
+    assert_eq!(refusal(&world, &token).await, TokenError::Invalid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_keys_proved_that_are_given_up_at_last_has_to_be_proven_again() {
+    let old = key("old", Kind::Ed25519);
+    let (world, source) = trusting(&[old.public()]);
+    let exp = json!(world.now_seconds() + 30 * 24 * 3_600);
+    let token = old.token(&with(&claims(&world, "ann"), "exp", exp)).unwrap();
+    let test = async {
+        sleep(Duration::from_secs(1)).await;
+        world.auth.verify(&token).await.unwrap();
+        source.is_away(true);
+        sleep(Duration::from_hours(23)).await;
+        world.auth.verify(&token).await.unwrap();
+        sleep(Duration::from_mins(90)).await;
+        assert_eq!(refusal(&world, &token).await, TokenError::Unavailable);
+    };
+    tokio::select! {
+        () = test => {}
+        () = world.auth.run_issuers() => panic!("ended"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_issuer_is_away_the_last_good_keys_count_for_a_day() {
     let (old, new) = (key("old", Kind::Ed25519), key("new", Kind::P256));
     let (world, source) = trusting(&[old.public()]);

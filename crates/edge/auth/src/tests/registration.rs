@@ -141,7 +141,7 @@ async fn a_registration_that_cannot_be_stored_leaves_its_name_free() {
     let mut world = World::new();
     let accounts =
         Arc::new(FullAccounts { inner: Arc::clone(&world.accounts), full: AtomicBool::new(true) });
-    world.auth.parts.accounts = Arc::clone(&accounts) as _;
+    world.auth.parts.stores.accounts = Arc::clone(&accounts) as _;
     let answer = world.auth.register(wish("ann")).await;
     let Err(SignInError::Service(ServiceError::Port(error))) = answer else { panic!("{answer:?}") };
     assert_eq!(error.kind, ErrorKind::Full);

@@ -79,6 +79,35 @@ async fn a_token_ends_when_it_says_also_if_it_was_checked_before() {
 }
 
 #[tokio::test]
+async fn a_token_that_this_process_signed_is_known_and_ends_like_any_other() {
+    let world = World::new();
+    let known = |token: &str| world.auth.verifier.knows(token);
+    let ann = world.register("ann").await;
+    assert!(known(&ann.access_token));
+    world.auth.verify(&ann.access_token).await.unwrap();
+    let again = world.auth.refresh(&ann.refresh_token).await.unwrap();
+    assert!(known(&again.access_token));
+    // Its session ends.
+    world.auth.logout(ann.session).await.unwrap();
+    for token in [&ann.access_token, &again.access_token] {
+        assert_eq!(world.auth.verify(token).await, Err(TokenError::Revoked));
+    }
+    // Its key is forgotten.
+    let bea = world.register("bea").await;
+    world.auth.rotate_keys(By::Operator, true).await.unwrap();
+    assert!(!known(&bea.access_token));
+    assert_eq!(world.auth.verify(&bea.access_token).await, Err(TokenError::Invalid));
+    // Its time is up, to the second.
+    let cleo = world.register("cleo").await;
+    assert!(known(&cleo.access_token));
+    let ends = decoded(&cleo.access_token, 1)["exp"].as_u64().unwrap() * 1_000;
+    world.clock.advance(Duration::from_millis(ends - world.clock.now().0 - 1));
+    world.auth.verify(&cleo.access_token).await.unwrap();
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(world.auth.verify(&cleo.access_token).await, Err(TokenError::Expired));
+}
+
+#[tokio::test]
 async fn forged_tokens_are_refused() {
     let world = World::new();
     let signed_in = world.register("ann").await;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use klatch_auth::{AuditLog, Auth, HashCost, Parts, SigningKeys, TrustedIssuer, TrustedKeys};
+use klatch_auth::{
+    AuditLog, Auth, HashCost, Parts, SigningKeys, Stores, TrustedIssuer, TrustedKeys,
+};
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::Entropy;
@@ -120,12 +122,7 @@ impl Engines {
 
     fn auth(&self) -> Auth {
         let parts = Parts {
-            accounts: self.accounts.clone(),
-            sessions: self.accounts.clone(),
-            resets: self.accounts.clone(),
-            invitations: self.accounts.clone(),
-            api_tokens: self.accounts.clone(),
-            claims: self.accounts.clone(),
+            stores: Stores::of(&self.accounts),
             keys: self.keys.clone(),
             ring: self.ring.clone(),
             log: self.log.clone(),
