@@ -119,6 +119,8 @@ pub struct Sizes {
     pub slow_pairs: u32,
     /// Connections that are cut.
     pub storm: u32,
+    /// Rooms that talk while others sign in.
+    pub login_rooms: u32,
     /// Clients that sign in again and again.
     pub login_clients: u32,
     /// Pairs of stretches without and with them.
@@ -154,8 +156,9 @@ impl Default for Sizes {
             slow_text_bytes: 2_000,
             slow_pairs: 7,
             storm: 5_000,
+            login_rooms: 20,
             login_clients: 32,
-            login_pairs: 5,
+            login_pairs: 11,
             many_rooms: 100_000,
             few_rooms: 100,
             many_rounds: 21,
@@ -193,6 +196,7 @@ impl Sizes {
             hot_readers: 20,
             slow_pairs: 1,
             storm: 200,
+            login_rooms: 2,
             login_clients: 8,
             login_pairs: 1,
             many_rooms: 500,

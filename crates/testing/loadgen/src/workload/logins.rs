@@ -1,4 +1,4 @@
-//! Many who sign in at once beside a room that goes on talking: what their passwords cost others.
+//! Many who sign in at once beside rooms that go on talking: what their passwords cost others.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::rooms::IN_TURN;
 use super::{Bench, By, whole};
-use crate::chat::{Chat, Pace, Plan};
+use crate::chat::{Chat, Pace};
 use crate::http::Http;
 use crate::report::{ACK, DELIVERY, RATE, Sample};
 use crate::server::Server;
 use crate::stats::Histogram;
 use crate::world::World;
 
-/// Messages a second: a room that is alive, on a machine with time to spare.
-const SENDS: f64 = 50.0;
+/// Messages a second: a twentieth of what the machine could do, and thousands in a stretch, so that
+/// the slowest hundredth is dozens.
+const SENDS: f64 = 400.0;
 const CALM: &str = "sends, nobody signs in";
 const STORMY: &str = "sends, all sign in";
 const LOGINS: &str = "logins meanwhile";
@@ -31,13 +33,12 @@ impl Bench<'_> {
     /// Pairs of stretches at one rate of sends, without and with the storm, in changing order.
     pub(super) fn logins(&mut self) -> Result<()> {
         let sizes = &self.args.sizes;
-        let (members, pairs) = (sizes.members, sizes.login_pairs);
+        let (rooms, pairs) = (self.tens(sizes.login_rooms), sizes.login_pairs);
         let (text_bytes, clients) = (sizes.text_bytes, sizes.login_clients);
         let server = self.server("logins")?;
         let accounts = register(&server)?;
-        let world = World::import(&server, &[(0..members).collect()])?;
-        let plan: Plan = |n, _, _, seats| (0, u32::try_from(n % u64::from(seats)).unwrap_or(0));
-        let mut chat = Chat::connect(&server, &world, plan, text_bytes)?;
+        let world = World::import(&server, &rooms)?;
+        let mut chat = Chat::connect(&server, &world, IN_TURN, text_bytes)?;
         chat.warm_up(Pace::Rate(SENDS), self.warm_up())?;
         for pair in 0..pairs {
             // Whatever grows or wears off over time meets both alike.

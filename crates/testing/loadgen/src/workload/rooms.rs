@@ -7,7 +7,7 @@ use crate::chat::{Chat, Pace, Plan};
 use crate::world::World;
 
 /// One room after the other, in each one member after the other.
-const IN_TURN: Plan = |n, _, rooms, seats| {
+pub(super) const IN_TURN: Plan = |n, _, rooms, seats| {
     let (room, turn) = (n % u64::from(rooms), n / u64::from(rooms));
     let small = |n: u64| u32::try_from(n).unwrap_or(0);
     (small(room), small(turn % u64::from(seats)))
@@ -16,7 +16,7 @@ const IN_TURN: Plan = |n, _, rooms, seats| {
 impl Bench<'_> {
     /// Rooms of ten: the rooms take turns, and in each its members do.
     pub(super) fn rooms(&mut self) -> Result<()> {
-        let (rooms, window) = (self.tens(), self.args.sizes.rooms_window);
+        let (rooms, window) = (self.tens(self.args.sizes.rooms), self.args.sizes.rooms_window);
         let server = self.server("rooms")?;
         let world = World::import(&server, &rooms)?;
         let mut chat = Chat::connect(&server, &world, IN_TURN, self.args.sizes.text_bytes)?;
@@ -33,7 +33,7 @@ impl Bench<'_> {
     /// The same at half of the rate that this server just reached, as a schedule says and not as
     /// answers come, so that nobody's delay hides another's.
     pub(super) fn half(&mut self) -> Result<()> {
-        let (rooms, window) = (self.tens(), self.args.sizes.rooms_window);
+        let (rooms, window) = (self.tens(self.args.sizes.rooms), self.args.sizes.rooms_window);
         let server = self.server("half")?;
         let world = World::import(&server, &rooms)?;
         let mut chat = Chat::connect(&server, &world, IN_TURN, self.args.sizes.text_bytes)?;
@@ -47,8 +47,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn tens(&self) -> Vec<Vec<u32>> {
-        let (rooms, members) = (self.args.sizes.rooms, self.args.sizes.members);
+    /// The members of so many rooms; nobody is in two.
+    pub(super) fn tens(&self, rooms: u32) -> Vec<Vec<u32>> {
+        let members = self.args.sizes.members;
         (0..rooms).map(|r| (r * members..(r + 1) * members).collect()).collect()
     }
 
