@@ -39,6 +39,11 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// Prints what is worth a thought, beside the answer.
+pub(crate) fn remark(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {line}");
+}
+
 /// Prints an error with all its causes.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut text = format!("error: {error}");
@@ -46,6 +51,12 @@ pub(crate) fn complain(error: &anyhow::Error) {
         let _ = write!(text, "\n  because {cause}");
     }
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// The signal that asks a server to read again what may have changed. From here on it does not end
+/// the process.
+pub(crate) fn hangups() -> anyhow::Result<Signal> {
+    Ok(signal(SignalKind::hangup())?)
 }
 
 /// The signals that ask the process to end. From here on they do not end it by themselves.

@@ -13,7 +13,7 @@ use klatch_memory::bus::MemoryBus;
 use klatch_pump::Progress;
 
 use crate::durability::Durability;
-use crate::wiring::{Adapters, Process, RetentionStats, Roles};
+use crate::wiring::{Adapters, Certificate, Process, RetentionStats, Roles};
 
 /// Where the counts come from.
 pub(crate) struct Sources {
@@ -27,6 +27,8 @@ pub(crate) struct Sources {
     limits: Arc<Limiter>,
     auth: Arc<Auth>,
     retention: Arc<RetentionStats>,
+    /// With TLS.
+    certificate: Option<Arc<Certificate>>,
     instance: String,
     durability: Durability,
 }
@@ -61,6 +63,7 @@ impl Sources {
         adapters: &Adapters,
         roles: &Roles,
         retention: Arc<RetentionStats>,
+        certificate: Option<Arc<Certificate>>,
     ) -> Self {
         Self {
             log: Arc::clone(&adapters.log),
@@ -73,6 +76,7 @@ impl Sources {
             limits: Arc::clone(&roles.limits),
             auth: Arc::clone(&roles.auth),
             retention,
+            certificate,
             instance: process.instance.to_string(),
             durability: Durability::of(&process.config.server.data_dir),
         }
@@ -97,6 +101,7 @@ impl Sources {
         self.realtime(&mut page);
         self.limits(&mut page);
         self.letters(&mut page);
+        self.certificate(&mut page);
         page.0
     }
 
@@ -125,6 +130,16 @@ impl Sources {
         ] {
             page.value(name, &format!("{{outcome=\"{outcome}\"}}"), count);
         }
+    }
+
+    fn certificate(&self, page: &mut Page) {
+        let Some(certificate) = &self.certificate else { return };
+        let ends = certificate.ends_at().map_or(0, |at| at.0 / 1_000);
+        page.gauge("klatch_certificate_ends_timestamp_seconds", "Its last moment.", ends);
+        let broken = u64::from(certificate.is_broken());
+        page.gauge("klatch_certificate_broken", "Whether its files cannot be used.", broken);
+        let renewals = certificate.renewals();
+        page.counter("klatch_certificate_renewals_total", "Times it was replaced.", renewals);
     }
 
     fn log(&self, page: &mut Page) {

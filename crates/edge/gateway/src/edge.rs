@@ -53,6 +53,8 @@ pub struct Services {
 pub struct Readiness {
     /// Name of each thing looked at, and what is wrong with it; `None` when it is well.
     pub checks: Vec<(String, Option<String>)>,
+    /// Likewise what it can serve without.
+    pub notes: Vec<(String, Option<String>)>,
 }
 
 impl Readiness {

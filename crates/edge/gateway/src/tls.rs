@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -13,10 +14,12 @@ use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-/// Who the server is to clients that ask for TLS.
+/// Who the server is to clients that ask for TLS. Clones are one: what one of them is renewed with,
+/// all show.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
+    /// Replaced as a whole.
+    config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -46,31 +49,19 @@ impl Tls {
     /// # Errors
     /// Which of the two is of no use, and why.
     pub fn new(cert: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert)
-            .collect::<Result<_, _>>()
-            .map_err(|error| TlsError::Certificate(format!("it is not PEM: {error}")))?;
-        if chain.is_empty() {
-            let missing = "there is no certificate in it (BEGIN CERTIFICATE)";
-            return Err(TlsError::Certificate(missing.to_owned()));
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            PemError::NoItemsFound => {
-                TlsError::Key("there is no private key in it (BEGIN PRIVATE KEY)".to_owned())
-            }
-            error => TlsError::Key(format!("it is not PEM: {error}")),
-        })?;
-        let provider = Arc::new(ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13])
-            .map_err(|error| TlsError::Key(error.to_string()))?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(refusal)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // Who comes back shows a ticket that only this process can read: nothing is kept for them.
-        config.ticketer =
-            ring::Ticketer::new().map_err(|error| TlsError::Key(error.to_string()))?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { config: Arc::new(RwLock::new(Arc::new(config(cert, key)?))) })
+    }
+
+    /// Shows this certificate from now on. Connections that are open, and handshakes under way,
+    /// keep what they began with; tickets of before are not taken any more, so whoever comes back
+    /// sees the new one.
+    ///
+    /// # Errors
+    /// As [`Tls::new`]; then nothing changes.
+    pub fn renew(&self, cert: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        let new = Arc::new(config(cert, key)?);
+        *self.config.write() = new;
+        Ok(())
     }
 
     /// The handshake; `None` when it fails or takes longer than `most`.
@@ -79,7 +70,8 @@ impl Tls {
         stream: TcpStream,
         most: Duration,
     ) -> Option<TlsStream<TcpStream>> {
-        match timeout(most, self.acceptor.accept(stream)).await {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.config.read()));
+        match timeout(most, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -91,6 +83,33 @@ impl Tls {
             }
         }
     }
+}
+
+fn config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, TlsError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsError::Certificate(format!("it is not PEM: {error}")))?;
+    if chain.is_empty() {
+        let missing = "there is no certificate in it (BEGIN CERTIFICATE)";
+        return Err(TlsError::Certificate(missing.to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+        PemError::NoItemsFound => {
+            TlsError::Key("there is no private key in it (BEGIN PRIVATE KEY)".to_owned())
+        }
+        error => TlsError::Key(format!("it is not PEM: {error}")),
+    })?;
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| TlsError::Key(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(refusal)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Who comes back shows a ticket that only this process can read: nothing is kept for them.
+    config.ticketer = ring::Ticketer::new().map_err(|error| TlsError::Key(error.to_string()))?;
+    Ok(config)
 }
 
 fn refusal(error: Error) -> TlsError {
@@ -131,5 +150,16 @@ mod tests {
         assert!(told(empty, &key).starts_with("Certificate"));
         let empty = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         assert!(told(&cert, empty).starts_with("Key"));
+    }
+
+    #[test]
+    fn a_pair_that_cannot_be_used_changes_nothing_and_a_good_one_is_shown_by_every_clone() {
+        let ((cert, key), (other_cert, other_key)) = (pair(), pair());
+        let tls = Tls::new(cert.as_bytes(), key.as_bytes()).unwrap();
+        let (clone, first) = (tls.clone(), Arc::clone(&tls.config.read()));
+        tls.renew(other_cert.as_bytes(), key.as_bytes()).unwrap_err();
+        assert!(Arc::ptr_eq(&clone.config.read(), &first));
+        tls.renew(other_cert.as_bytes(), other_key.as_bytes()).unwrap();
+        assert!(!Arc::ptr_eq(&clone.config.read(), &first));
     }
 }

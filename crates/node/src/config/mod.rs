@@ -16,11 +16,10 @@ use klatch_domain::Clock;
 
 use crate::cli::{ConfigArgs, ServeArgs};
 use crate::host::SystemClock;
+use crate::wiring::Certificate;
 
 pub(crate) use error::ConfigError;
-#[cfg(test)]
-pub(crate) use sections::TlsFiles;
-pub(crate) use sections::{Config, Issuer, LogFormat};
+pub(crate) use sections::{Config, Issuer, LogFormat, TlsFiles};
 pub(crate) use span::Keep;
 
 /// The file read when none is named.
@@ -61,7 +60,9 @@ pub(crate) fn for_serve(args: &ServeArgs) -> Result<Config, ConfigError> {
 /// `klatch config check`.
 pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
-    crate::wiring::tls(&config)?;
+    if let Some(trouble) = Certificate::read(&config)?.and_then(|it| it.trouble()) {
+        crate::host::remark(&format!("the setting `server.tls.cert`: {trouble}"));
+    }
     crate::wiring::trusted_issuers(&config)?;
     crate::wiring::mailer(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
     crate::host::say(&toml::to_string_pretty(&config)?);
@@ -136,14 +137,14 @@ mod tests {
             jail.set_env("KLATCH_SERVER__TLS__CERT", "cert.pem");
             jail.create_file(DEFAULT_FILE, "[server.tls]\nkey = \"key.pem\"")?;
             let config = load_here().unwrap();
-            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            let told = Certificate::read(&config).unwrap_err().to_string();
             let names = told.contains("`server.tls.cert`") && told.contains("cert.pem");
             assert!(names && told.contains("No such file"), "{told}");
             jail.create_file("cert.pem", "nothing")?;
-            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            let told = Certificate::read(&config).unwrap_err().to_string();
             assert!(told.contains("`server.tls.key`") && told.contains("key.pem"), "{told}");
             jail.create_file("key.pem", "nothing")?;
-            let told = crate::wiring::tls(&config).unwrap_err().to_string();
+            let told = Certificate::read(&config).unwrap_err().to_string();
             assert!(told.contains("BEGIN CERTIFICATE"), "{told}");
             Ok(())
         });

@@ -10,9 +10,9 @@ use super::Findings;
 use crate::host::SystemClock;
 
 /// From here on it is time for another one.
-const DAYS_FEW: u64 = 14;
-const DAY_MS: u64 = 24 * 3_600_000;
-const MEND: &str = "renew it, then restart the server";
+pub(crate) const FEW_DAYS: u64 = 14;
+pub(crate) const DAY_MS: u64 = 24 * 3_600_000;
+const MEND: &str = "renew it; a running server takes it within a minute, or at SIGHUP";
 
 pub(super) fn look(path: &Path, out: &mut Findings) {
     let Ok(cert) = CertificateDer::from_pem_file(path) else {
@@ -29,6 +29,12 @@ pub(super) fn look(path: &Path, out: &mut Findings) {
     }
 }
 
+/// The last moment of the first certificate in a PEM text; `None` when it is not understood.
+pub(crate) fn ends(pem: &[u8]) -> Option<Timestamp> {
+    let cert = CertificateDer::from_pem_slice(pem).ok()?;
+    validity(&cert).map(|(_, to)| to)
+}
+
 /// The first and the last moment of a certificate.
 type Dates = (Timestamp, Timestamp);
 
@@ -42,7 +48,7 @@ pub(super) fn judge((from, to): Dates, now: Timestamp, out: &mut Findings) {
     } else {
         let days = (to.0 - now.0) / DAY_MS;
         let text = format!("the certificate is good for another {days} days");
-        if days < DAYS_FEW {
+        if days < FEW_DAYS {
             out.warn("certificate", text, MEND);
         } else {
             out.good("certificate", text);

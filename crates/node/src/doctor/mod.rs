@@ -1,6 +1,6 @@
 //! `klatch doctor`: looks at what a server needs, says what is wrong and how to mend it.
 
-mod certificate;
+pub(crate) mod certificate;
 mod clock;
 mod disk;
 mod files;
@@ -165,7 +165,7 @@ async fn look(args: &DoctorArgs, config: &Config) -> Findings {
     files::look(config, out);
     files::look_at_limits(out);
     if let Some(tls) = &config.server.tls {
-        match crate::wiring::tls(config) {
+        match crate::wiring::Certificate::read(config) {
             Ok(_) => certificate::look(&tls.cert, out),
             Err(error) => {
                 out.bad("certificate", error.to_string(), "put right what the line names");

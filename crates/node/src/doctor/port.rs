@@ -69,7 +69,11 @@ async fn ask(place: Place, out: &mut Findings) {
         }
         Err(Unreachable::Tls(error)) => {
             let text = format!("what listens on {address} does not show the certificate: {error}");
-            out.bad("port", text, "restart the server if the certificate was renewed since");
+            out.bad(
+                "port",
+                text,
+                "renewed a moment ago: look again; else see what the server logs",
+            );
         }
         Err(Unreachable::Connect(error)) => {
             out.bad("port", format!("{address} is taken and does not answer: {error}"), taken);

@@ -1,6 +1,5 @@
 //! The HTTP side: the gateway's routes, the WebSocket beside them, health and metrics.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,13 @@ use axum::routing::get;
 use futures::FutureExt as _;
 use klatch_auth::AuditLog;
 use klatch_compliance::Compliance;
-use klatch_gateway::{
-    Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services, Tls, TlsError,
-};
+use klatch_gateway::{Hooks, Readiness, ReadyCheck, RequestId, ServerLimits, Services, Tls};
 use klatch_realtime::Realtime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Adapters, Process, Roles, roles};
-use crate::config::{Config, ConfigError};
+use super::{Adapters, Certificate, Process, Roles, roles};
+use crate::config::ConfigError;
 use crate::durability::Durability;
 use crate::metrics::Sources;
 
@@ -32,6 +29,7 @@ pub(super) fn router(
     adapters: &Adapters,
     (roles, compliance): (&Roles, Arc<Compliance>),
     sources: Sources,
+    certificate: Option<Arc<Certificate>>,
 ) -> Result<Router, ConfigError> {
     let services = Services {
         commands: roles.commands.clone(),
@@ -59,35 +57,11 @@ pub(super) fn router(
         ..klatch_gateway::Config::default()
     };
     let hooks = Hooks {
-        ready: ready(adapters, roles),
+        ready: ready(adapters, roles, certificate),
         metrics: Arc::new(move || sources.text()),
         routes: Some(websocket(roles.realtime.clone())),
     };
     Ok(klatch_gateway::router(services, config, hooks))
-}
-
-/// The certificate and key that the configuration names.
-///
-/// # Errors
-/// A file cannot be read, or is not what it should be.
-pub(crate) fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
-    let Some(files) = &config.server.tls else { return Ok(None) };
-    let (cert_key, key_key) = ("server.tls.cert", "server.tls.key");
-    let read = |key, file: &Path| {
-        std::fs::read(file).map_err(|error| ConfigError::Refused {
-            key,
-            problem: format!("{}: {error}", file.display()),
-        })
-    };
-    let cert = read(cert_key, &files.cert)?;
-    let key = read(key_key, &files.key)?;
-    Tls::new(&cert, &key).map(Some).map_err(|error| {
-        let (key, file) = match &error {
-            TlsError::Certificate(_) => (cert_key, &files.cert),
-            TlsError::Key(_) | TlsError::Mismatch => (key_key, &files.key),
-        };
-        ConfigError::Refused { key, problem: format!("{}: {error}", file.display()) }
-    })
 }
 
 /// Serves until `closing`, then until the requests under way are answered.
@@ -126,14 +100,14 @@ fn websocket(realtime: Realtime) -> Router {
     Router::new().route("/ws", get(answer))
 }
 
-fn ready(adapters: &Adapters, roles: &Roles) -> ReadyCheck {
+fn ready(adapters: &Adapters, roles: &Roles, certificate: Option<Arc<Certificate>>) -> ReadyCheck {
     let fatal = adapters.log.fatal();
     let projections = roles.projections.clone();
-    let state = Arc::new((fatal, projections));
+    let state = Arc::new((fatal, projections, certificate));
     Arc::new(move || {
         let state = Arc::clone(&state);
         async move {
-            let (fatal, projections) = &*state;
+            let (fatal, projections, certificate) = &*state;
             let disk = fatal.borrow().as_deref().map(str::to_owned);
             let mut checks = vec![("log".to_owned(), disk)];
             for progress in projections {
@@ -142,7 +116,8 @@ fn ready(adapters: &Adapters, roles: &Roles) -> ReadyCheck {
                 let wrong = (lag > LAG_MAX).then(|| format!("{lag} events behind the log"));
                 checks.push((snapshot.name.to_owned(), wrong));
             }
-            Readiness { checks }
+            let certificate = certificate.iter().map(|it| ("certificate".to_owned(), it.trouble()));
+            Readiness { checks, notes: certificate.collect() }
         }
         .boxed()
     })

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod capacity;
+mod certificate;
 mod edges;
 mod identity;
 mod issuers;
@@ -31,7 +32,7 @@ use crate::upkeep::{Engines, Sources, compliance};
 
 pub(crate) use adapters::Adapters;
 use capacity::Capacity;
-pub(crate) use edges::tls;
+pub(crate) use certificate::Certificate;
 pub(crate) use identity::DemoIssuer;
 pub(crate) use issuers::trusted_issuers;
 pub(crate) use post::mailer;
@@ -72,7 +73,7 @@ pub(crate) struct Running {
 
 /// Starts everything. The address is bound first, so that a port in use costs nothing.
 pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
-    let tls = tls(&config)?;
+    let certificate = Certificate::read(&config)?.map(Arc::new);
     let listener = bind(&config)?;
     let address = listener.local_addr()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -103,8 +104,13 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     start_control(&process, &adapters, &people);
     let closing = CancellationToken::new();
     let retention = retention::start(&process, &adapters);
-    let sources = metrics::Sources::new(&process, &adapters, &roles, retention);
-    let router = edges::router(&process, &adapters, (&roles, people), sources)?;
+    if let Some(certificate) = &certificate {
+        Arc::clone(certificate).keep_fresh(&process)?;
+    }
+    let shown = certificate.clone();
+    let sources = metrics::Sources::new(&process, &adapters, &roles, retention, shown);
+    let tls = certificate.as_ref().map(|it| it.tls().clone());
+    let router = edges::router(&process, &adapters, (&roles, people), sources, certificate)?;
     let (dir, stop) = (&process.config.server.data_dir, &process.stop);
     operator::serve(dir, &router, &process.tasks, stop);
     let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());

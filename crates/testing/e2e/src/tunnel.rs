@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -28,6 +29,17 @@ impl Certificate {
     /// There is no randomness.
     pub fn new() -> Result<Self> {
         Ok(Self(generate_simple_self_signed(vec!["localhost".to_owned()])?))
+    }
+
+    /// One that ends so long after 1970.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn ending(since_1970: Duration) -> Result<Self> {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+        params.not_after = date_time_ymd(1970, 1, 1) + since_1970;
+        let signing_key = KeyPair::generate()?;
+        Ok(Self(CertifiedKey { cert: params.self_signed(&signing_key)?, signing_key }))
     }
 
     /// The certificate as PEM.

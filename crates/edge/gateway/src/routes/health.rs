@@ -33,7 +33,8 @@ pub(crate) struct Health {
 pub(crate) struct ReadyAnswer {
     /// Whether all is well.
     ready: bool,
-    /// Each thing looked at: `ok`, or what is wrong with it.
+    /// Each thing looked at: `ok`, or what is wrong with it. Some of it may be wrong and the
+    /// process ready all the same: a certificate that ends soon.
     checks: BTreeMap<String, String>,
     /// What an acknowledgement is worth: `fsync`, or `volatile` when a loss of power takes what
     /// was acknowledged with it.
@@ -60,7 +61,7 @@ pub(crate) async fn healthz() -> Result<Response, Fault> {
 pub(crate) async fn readyz(State(edge): State<Shared>) -> Result<Response, Fault> {
     let readiness = (edge.hooks.ready)().await;
     let ready = readiness.is_ready();
-    let checks = readiness.checks.into_iter();
+    let checks = readiness.checks.into_iter().chain(readiness.notes);
     let checks =
         checks.map(|(name, wrong)| (name, wrong.unwrap_or_else(|| "ok".to_owned()))).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -272,7 +272,7 @@ impl World {
             ready: Arc::new(move || {
                 let checks =
                     vec![("log".to_owned(), None), ("store".to_owned(), not_ready.clone())];
-                Box::pin(async { Readiness { checks } })
+                Box::pin(async { Readiness { checks, ..Readiness::default() } })
             }),
             metrics: Arc::new(|| "klatch_up 1\n".to_owned()),
             routes,

@@ -23,7 +23,7 @@ struct Secret {
     server: Server,
     certificate: Certificate,
     near: SocketAddr,
-    _files: TempDir,
+    files: TempDir,
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
@@ -45,7 +45,7 @@ impl Secret {
             assert!(begun.elapsed() < Duration::from_mins(1), "not ready\n{}", server.log_tail());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { server, certificate, near, _files: files }
+        Self { server, certificate, near, files }
     }
 
     fn rest_as(&self, name: &str) -> Rest {
@@ -175,6 +175,74 @@ async fn bad_handshakes_are_hung_up_on_within_ten_seconds_and_leave_nothing_behi
     assert_eq!(Rest::new(secret.near, None).get("/readyz").await.unwrap().status, 200);
 }
 
+/// Waits until the server shows `certificate`.
+async fn shows(server: SocketAddr, certificate: &Certificate) {
+    let (connector, begun) = (certificate.connector().unwrap(), Instant::now());
+    while tunnel::connect(server, &connector).await.is_err() {
+        assert!(begun.elapsed() < SOON, "the certificate is not shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_is_shown_and_a_broken_one_is_not_while_connections_go_on() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let secret = Secret::start(Settings::default()).await;
+    let (address, files) = (secret.server.address(), secret.files.path());
+    let room = secret.room("ann").await;
+    let (mut sender, mut receiver) =
+        socket::connect(secret.near, &token::of("ann"), "").await.unwrap();
+    receiver.next_of("hello", SOON).await.unwrap();
+    let mut still_talks = async |text: &str| {
+        sender.send("message", json!({ "roomId": room, "content": text }), text).await.unwrap();
+        let event = receiver.next_of("message", SOON).await.unwrap();
+        assert_eq!(event["payload"]["content"], text);
+    };
+    let renewed = Certificate::new().unwrap();
+    write(files, "cert.pem", &renewed.cert_pem());
+    write(files, "key.pem", &renewed.key_pem());
+    let process = secret.server.process().unwrap();
+    process.hang_up().unwrap();
+    shows(address, &renewed).await;
+    let old = secret.certificate.connector().unwrap();
+    assert!(tunnel::connect(address, &old).await.is_err(), "nobody is shown the old one");
+    still_talks("one").await;
+    // From here on by way of the new one.
+    let rest = Rest::new(tunnel::open(address, &renewed).await.unwrap(), None);
+    let note = async || {
+        rest.get("/readyz").await.unwrap().value().unwrap()["checks"]["certificate"].clone()
+    };
+    assert_eq!(note().await, "ok");
+    // Half of a renewal is there, and stays.
+    write(files, "key.pem", &Certificate::new().unwrap().key_pem());
+    process.hang_up().unwrap();
+    let begun = Instant::now();
+    while note().await == "ok" {
+        assert!(begun.elapsed() < SOON, "a broken pair is not told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let told = note().await.as_str().unwrap().to_owned();
+    assert!(told.contains("server.tls.key") && told.contains("key.pem"), "{told}");
+    assert_eq!(rest.get("/readyz").await.unwrap().status, 200);
+    let metrics = rest.get("/metrics").await.unwrap().body;
+    let metrics = std::str::from_utf8(&metrics).unwrap();
+    for line in ["klatch_certificate_broken 1", "klatch_certificate_renewals_total 1"] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    assert!(secret.server.output().contains("key.pem: the key does not belong"));
+    shows(address, &renewed).await;
+    still_talks("two").await;
+    // It is put right.
+    write(files, "key.pem", &renewed.key_pem());
+    process.hang_up().unwrap();
+    let begun = Instant::now();
+    while note().await != "ok" {
+        assert!(begun.elapsed() < SOON, "it is right again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    still_talks("three").await;
+}
+
 #[test]
 fn files_that_are_missing_or_do_not_fit_are_named_before_anything_is_opened() {
     let here = tempfile::tempdir().unwrap();
@@ -199,6 +267,13 @@ fn files_that_are_missing_or_do_not_fit_are_named_before_anything_is_opened() {
         }
     }
     assert!(!here.path().join("data").exists());
+    // One that has ended still serves those who look away; it is said, and nothing is refused.
+    let ended = Certificate::ending(Duration::from_hours(24 * 365 * 20)).unwrap();
+    let pair = [(CERT, "old.pem", ended.cert_pem()), (KEY, "old-key.pem", ended.key_pem())];
+    let variables = pair.map(|(key, name, text)| (key.to_owned(), write(here.path(), name, &text)));
+    let said = run(&["config", "check"], &variables, here.path()).unwrap();
+    let told = said.err.contains("`server.tls.cert`") && said.err.contains("has ended");
+    assert!(said.exit == Exit::Code(0) && told, "{said:?}");
     let alone = run(&["config", "check"], &[(CERT.to_owned(), cert)], here.path()).unwrap();
     assert!(alone.exit == Exit::Code(64) && alone.err.contains("`key`"), "{alone:?}");
 }

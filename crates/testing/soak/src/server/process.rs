@@ -81,6 +81,14 @@ impl Process {
         self.send(Signal::TERM)
     }
 
+    /// Asks it to read again what may have changed (SIGHUP).
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn hang_up(&self) -> Result<()> {
+        self.send(Signal::HUP)
+    }
+
     /// Stops it in the middle of whatever it does (SIGSTOP), until [`Process::go_on`].
     ///
     /// # Errors
