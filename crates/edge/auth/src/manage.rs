@@ -15,24 +15,44 @@ use smallvec::smallvec;
 
 use crate::Auth;
 
+/// A page of bots, or of people, is made of at most about so many accounts,
+const LOOKED_AT_MAX: usize = 2_000;
+/// of which so many are read at once.
+const OF_A_KIND_READ: usize = 500;
+
 impl Auth {
     pub(crate) async fn list_accounts(
         &self,
         by: By,
         page: PageRequest,
+        bot: Option<bool>,
     ) -> ServiceResult<Page<AccountView>> {
         by.check(ServerAction::ManageAccounts)?;
         let after = page.cursor.map(|cursor| cursor.parse::<UserId>()).transpose();
-        let after = after.map_err(|_| Rejection::InvalidField("cursor"))?;
-        let mut accounts = self.parts.stores.accounts.page(after, page.limit + 1).await?;
-        let more = accounts.len() > page.limit;
-        accounts.truncate(page.limit);
-        let next = accounts.last().filter(|_| more).map(|last| last.user.to_string());
-        let mut items = Vec::with_capacity(accounts.len());
-        for account in accounts {
-            items.push(self.view(account).await?);
+        let mut after = after.map_err(|_| Rejection::InvalidField("cursor"))?;
+        // One more than wanted tells whether there is more; of one kind there may be few.
+        let chunk = bot.map_or(page.limit + 1, |_| OF_A_KIND_READ);
+        let (mut items, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let accounts = self.parts.stores.accounts.page(after, chunk).await?;
+            let is_end = accounts.len() < chunk;
+            looked_at += accounts.len();
+            let mut rest = accounts.into_iter();
+            while items.len() < page.limit
+                && let Some(account) = rest.next()
+            {
+                after = Some(account.user);
+                if bot.is_none_or(|bot| account.bot == bot) {
+                    items.push(self.view(account).await?);
+                }
+            }
+            if is_end && rest.len() == 0 {
+                return Ok(Page { items, next: None });
+            }
+            if items.len() == page.limit || looked_at >= LOOKED_AT_MAX {
+                return Ok(Page { items, next: after.map(|user| user.to_string()) });
+            }
         }
-        Ok(Page { items, next })
     }
 
     pub(crate) async fn view_account(&self, by: By, user: UserId) -> ServiceResult<AccountView> {

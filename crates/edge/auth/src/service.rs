@@ -72,8 +72,13 @@ impl AccountApi for Auth {
         self.hand_out_reset(by, user).await
     }
 
-    async fn accounts(&self, by: By, page: PageRequest) -> ServiceResult<Page<AccountView>> {
-        self.list_accounts(by, page).await
+    async fn accounts(
+        &self,
+        by: By,
+        page: PageRequest,
+        bot: Option<bool>,
+    ) -> ServiceResult<Page<AccountView>> {
+        self.list_accounts(by, page, bot).await
     }
 
     async fn account(&self, by: By, user: UserId) -> ServiceResult<AccountView> {

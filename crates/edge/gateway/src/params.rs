@@ -38,6 +38,12 @@ impl Params {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// A yes or no: `true` or `false`.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        let read = |text: &str| text.parse().map_err(|_| Problem::invalid_parameter(name));
+        self.one(name)?.map(read).transpose()
+    }
+
     /// Items of a page: 1–200.
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.one("limit")? else { return Ok(PAGE_ITEMS_DEFAULT) };

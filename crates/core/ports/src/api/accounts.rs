@@ -117,8 +117,14 @@ pub trait AccountApi: Send + Sync {
     /// The token of a link that sets a new password, for an administrator to hand over.
     async fn reset_token(&self, by: By, user: UserId) -> ServiceResult<Told>;
 
-    /// Accounts by age, oldest first.
-    async fn accounts(&self, by: By, page: PageRequest) -> ServiceResult<Page<AccountView>>;
+    /// Accounts by age, oldest first; with `bot` only those of programs, or only those of people.
+    /// Such a page may be short, even empty, with more after it: a few thousand are looked at.
+    async fn accounts(
+        &self,
+        by: By,
+        page: PageRequest,
+        bot: Option<bool>,
+    ) -> ServiceResult<Page<AccountView>>;
 
     /// One account.
     async fn account(&self, by: By, user: UserId) -> ServiceResult<AccountView>;

@@ -28,6 +28,8 @@ pub struct MemberBody {
     pub role: &'static str,
     /// When they came.
     pub joined_at: String,
+    /// Whether a program acts under this name.
+    pub bot: bool,
 }
 
 impl From<MemberView> for MemberBody {
@@ -35,6 +37,7 @@ impl From<MemberView> for MemberBody {
         let MemberView { membership, user } = view;
         let Membership { user: id, role, joined_at, joined_seq: _, left_seq: _, read_floor: _ } =
             membership;
+        let bot = user.as_ref().is_some_and(|view| view.user.bot);
         let profile = user.map(|UserView { user: _, profile }| profile);
         let (username, display_name, avatar) =
             profile.map_or_else(Default::default, |it| (it.username, it.display_name, it.avatar));
@@ -45,6 +48,7 @@ impl From<MemberView> for MemberBody {
             avatar,
             role: role.as_str(),
             joined_at: joined_at.to_string(),
+            bot,
         }
     }
 }

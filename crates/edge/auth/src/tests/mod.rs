@@ -1,6 +1,7 @@
 //! The role on the engines that keep everything in memory, with a clock that stands still.
 
 mod letters;
+mod listing;
 mod provisioning;
 mod published;
 mod registration;

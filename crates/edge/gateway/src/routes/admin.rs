@@ -36,6 +36,7 @@ pub(crate) fn routes() -> Router<Shared> {
     params(
         ("q" = Option<String>, Query, description = "As of `GET users`"),
         ("login" = Option<String>, Query, description = "A whole user name or address instead"),
+        ("bot" = Option<bool>, Query, description = "Only bots, or only people; without `login`"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1–200, default 50"),
     ),
@@ -51,7 +52,7 @@ pub(crate) async fn users(
     params: Params,
 ) -> Result<Response, Fault> {
     steward.by.check(ServerAction::ManageAccounts)?;
-    let (page, accounts) = (params.page()?, &edge.services.accounts);
+    let (page, bot, accounts) = (params.page()?, params.flag("bot")?, &edge.services.accounts);
     if let Some(login) = params.one("login")? {
         let found = match accounts.account_named(steward.by, login).await {
             Ok(account) => vec![AccountBody::from(account)],
@@ -65,13 +66,13 @@ pub(crate) async fn users(
     let actor = match steward.by {
         By::User(actor) if !prefix.is_empty() => actor,
         by => {
-            let found = accounts.accounts(by, page).await?;
+            let found = accounts.accounts(by, page, bot).await?;
             return reply::json(StatusCode::OK, &PageBody::of(found, AccountBody::from));
         }
     };
     let found = edge.services.queries.users(actor, prefix, page, &[]).await?;
     let mut items = Vec::with_capacity(found.items.len());
-    for view in found.items {
+    for view in found.items.into_iter().filter(|it| bot.is_none_or(|bot| it.user.bot == bot)) {
         match accounts.account(steward.by, view.user.id).await {
             Ok(account) => items.push(AccountBody::from(account)),
             // Erased a moment ago.

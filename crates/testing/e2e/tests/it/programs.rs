@@ -119,6 +119,19 @@ async fn a_token_that_was_ended_works_nowhere_within_a_second() {
     }
 }
 
+/// Of all accounts, `bot` is the only one of a program.
+async fn bots_are_listed_apart(chief: &Rest, bot: &str) {
+    for path in ["/api/v1/admin/users?bot=true&limit=1", "/api/v1/admin/users?bot=true&q=he"] {
+        let bots = chief.get(path).await.unwrap().success().unwrap();
+        let ids: Vec<_> = bots.items().unwrap().iter().map(|it| it["userId"].clone()).collect();
+        assert_eq!((ids, &bots.0["nextCursor"]), (vec![json!(bot)], &Value::Null), "{path}");
+    }
+    let people = chief.get("/api/v1/admin/users?bot=false").await.unwrap().success().unwrap();
+    assert!(people.items().unwrap().iter().all(|it| it["bot"] == false));
+    let odd = chief.get("/api/v1/admin/users?bot=maybe").await.unwrap();
+    odd.problem(400, "invalid_parameter").unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_acts_by_its_token_and_never_signs_in() {
     let _turn = quiet::beside_others().await.unwrap();
@@ -140,6 +153,7 @@ async fn a_bot_acts_by_its_token_and_never_signs_in() {
     answer.problem(401, "invalid_credentials").unwrap();
     let reset = format!("/api/v1/admin/users/{id}/reset");
     chief.post(&reset, &json!({})).await.unwrap().problem(404, "user_not_found").unwrap();
+    bots_are_listed_apart(&chief, &id).await;
     // Nobody gets a token in the name of another person.
     let eve = server.rest_as("eve").get("/api/v1/users/me").await.unwrap().success().unwrap();
     let path = format!("/api/v1/admin/bots/{}/tokens", eve.text("userId").unwrap());
