@@ -23,7 +23,7 @@ async function violations(page: Page): Promise<string[]> {
 
 const desk = { viewport: { width: 1180, height: 760 } };
 const phone = {
-  viewport: { width: 390, height: 844 },
+  viewport: { width: 360, height: 780 },
   deviceScaleFactor: 2,
   hasTouch: true,
   isMobile: true,
@@ -124,6 +124,14 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await look('account');
     await fits(page);
     await touchable(page);
+    await page.getByRole('link', { name: 'API tokens' }).click();
+    await page.getByRole('checkbox', { name: /^Write/ }).check();
+    await page.getByLabel('What it is for').fill('A script that has a rather long name');
+    await page.getByRole('button', { name: 'Make a token' }).click();
+    await page.getByLabel('Say something with it').waitFor();
+    await look('tokens');
+    await fits(page);
+    await touchable(page);
     await page.goto(`${on.server.url}/#/`);
     if (narrow) await page.getByRole('button', { name: /^Rooms/ }).click();
     await page.locator('.room-item', { hasText: `room-${name}` }).click();
@@ -176,12 +184,18 @@ describe('running the server', () => {
   it.each(LOOKS)('$name', async ({ name, options }) => {
     await root.emulateMedia({ colorScheme: options.colorScheme });
     await root.setViewportSize(options.viewport);
-    for (const part of ['people', 'invitations', 'audit']) {
+    for (const part of ['people', 'bots', 'invitations', 'audit']) {
       await root.goto(`${on.server.url}/#/admin/${part}`);
       await root.getByRole('heading', { level: 2 }).waitFor();
       await take(root, `${name}-admin-${part}`);
       await fits(root);
       await touchable(root);
     }
+    await root.goto(`${on.server.url}/#/admin/bots`);
+    await root.getByRole('link', { name: 'Manage Klatch Bot' }).click();
+    await root.getByRole('heading', { name: 'Klatch Bot' }).waitFor();
+    await take(root, `${name}-admin-bot`);
+    await fits(root);
+    await touchable(root);
   });
 });

@@ -3,22 +3,45 @@ import { AdminFrame } from '../features/admin/AdminFrame';
 import { AuditPart } from '../features/admin/AuditPart';
 import { PeoplePart } from '../features/admin/PeoplePart';
 import { Invitations } from '../features/invitations/Invitations';
-import { ADMIN_PARTS, type AdminPart, adminHref, inviteLink, resetLink } from './route';
+import { BotPart } from '../features/programs/BotPart';
+import { Bots } from '../features/programs/Bots';
+import {
+  ADMIN_PARTS,
+  type AdminPart,
+  adminHref,
+  botHref,
+  go,
+  inviteLink,
+  type Route,
+  resetLink,
+} from './route';
 
 const WORDS: Readonly<Record<AdminPart, string>> = {
   people: 'People',
+  bots: 'Bots',
   invitations: 'Invitations',
   audit: 'Audit log',
 };
 
-/** Running the server: people, invitations, and what was done. */
-export function AdminPages({ part, menu }: { part: AdminPart; menu: ReactNode }) {
+interface Props {
+  route: Extract<Route, { page: 'admin' }>;
+  menu: ReactNode;
+}
+
+/** Running the server: people, bots, invitations, and what was done. */
+export function AdminPages({ route: { part, bot }, menu }: Props) {
   const parts = ADMIN_PARTS.map((name) => {
     return { href: adminHref(name), words: WORDS[name], here: name === part };
   });
   return (
     <AdminFrame menu={menu} parts={parts}>
       {part === 'people' && <PeoplePart resetLinkOf={resetLink} />}
+      {part === 'bots' && bot === undefined && (
+        <Bots hrefOf={botHref} onMade={(made) => go(botHref(made))} />
+      )}
+      {part === 'bots' && bot !== undefined && (
+        <BotPart key={bot} userId={bot} backHref={adminHref('bots')} />
+      )}
       {part === 'invitations' && (
         <section className="sheet-part" aria-labelledby="invitations">
           <h2 id="invitations">Invitations to this server</h2>

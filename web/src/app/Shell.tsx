@@ -1,6 +1,5 @@
 import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { AccountBar } from '../features/account/AccountBar';
-import { AccountPage } from '../features/account/AccountPage';
 import { BrowsePage } from '../features/browse/BrowsePage';
 import { ConnectionPill } from '../features/connection/ConnectionPill';
 import { InvitePage } from '../features/invitations/InvitePage';
@@ -11,10 +10,11 @@ import { joinedRooms, titleOf, totalUnread } from '../state/selectors';
 import { Button, IconButton } from '../ui/Button';
 import { Icon } from '../ui/Icon';
 import { Logo } from '../ui/Logo';
+import { AccountPages } from './AccountPages';
 import { AdminPages } from './AdminPages';
 import { Announcer } from './Announcer';
 import { RoomPage } from './RoomPage';
-import { adminHref, go, goInstead, type Route, roomHref } from './route';
+import { accountHref, adminHref, go, goInstead, type Route, roomHref } from './route';
 import { useNarrow } from './use-narrow';
 
 /** The rooms at the side, and one page. */
@@ -59,7 +59,7 @@ export function Shell({ route }: { route: Route }) {
         )}
         <AccountBar
           onSignOut={() => goInstead('#/')}
-          href="#/account"
+          href={accountHref('you')}
           here={route.page === 'account'}
         />
       </Drawer>
@@ -95,9 +95,9 @@ function Page({ route, menu, onNew }: PageProps) {
     case 'browse':
       return <BrowsePage menu={menu} hrefOf={roomHref} onOpen={(id) => go(roomHref(id))} />;
     case 'account':
-      return <AccountPage menu={menu} />;
+      return <AccountPages part={route.part} menu={menu} />;
     case 'admin':
-      return <AdminPages part={route.part} menu={menu} />;
+      return <AdminPages route={route} menu={menu} />;
     case 'invite':
       return (
         <InvitePage

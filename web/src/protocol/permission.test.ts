@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { mayInviteByLink, mayRemove, rolesFor } from './permission';
+import {
+  mayGoAbout,
+  mayInviteByLink,
+  mayRemove,
+  mayRunServer,
+  rolesFor,
+  scopesFor,
+} from './permission';
 import type { Room } from './types';
 
 describe('what one may do with a member', () => {
@@ -24,4 +31,14 @@ it('links are for those who run an open room and are no guests of the server', (
   expect(mayInviteByLink({ ...room, role: 'member' }, 'admin')).toBe(false);
   expect(mayInviteByLink({ ...room, archived: true }, 'member')).toBe(false);
   expect(mayInviteByLink({ ...room, type: 'direct' }, 'member')).toBe(false);
+});
+
+it.each([
+  ['guest', false, false, ['read', 'write']],
+  ['member', true, false, ['read', 'write']],
+  ['admin', true, true, ['read', 'write', 'admin']],
+] as const)('a %s of the server', (role, about, runs, scopes) => {
+  expect(mayGoAbout(role)).toBe(about);
+  expect(mayRunServer(role)).toBe(runs);
+  expect(scopesFor(role)).toEqual(scopes);
 });

@@ -160,4 +160,6 @@ const FIELD_RULES: Readonly<Record<string, string>> = {
   maxUses: 'Use a number from 1 to 10,000.',
   displayName: 'Use 1 to 100 characters.',
   name: 'Use 1 to 100 characters.',
+  scopes: 'Choose at least one.',
+  expiresAt: 'Choose a later time.',
 };

@@ -45,6 +45,38 @@ export interface InvitationPreview {
   expiresAt: string;
 }
 
+/** What a program may use its token for. */
+export type Scope = 'read' | 'write' | 'admin';
+
+export interface NewToken {
+  /** What it is for. */
+  name: string;
+  scopes: readonly Scope[];
+  /** It does not end by itself without it. */
+  expiresAt?: string;
+}
+
+/** A token by which a program acts in somebody's name. */
+export interface ApiToken {
+  tokenId: string;
+  userId: UserId;
+  name: string;
+  scopes: readonly Scope[];
+  createdAt: string;
+  expiresAt?: string;
+  /** Who made it, when that was not the user. */
+  madeBy?: UserId;
+  /** The secret itself; only in the answer that makes it. */
+  token?: string;
+}
+
+/** A user under whose name a program acts. */
+export interface NewBot {
+  username: string;
+  displayName?: string;
+  role?: 'member' | 'guest';
+}
+
 /** An account as administrators see it. */
 export interface Account extends User {
   email?: string;

@@ -9,6 +9,8 @@ export interface User {
   username: string;
   displayName: string;
   avatar?: string;
+  /** A program acts under this name. */
+  bot?: boolean;
 }
 
 /** What someone's devices, or they themselves, say of whether they are there. */

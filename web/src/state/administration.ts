@@ -16,7 +16,7 @@ export class Administration {
 
   /** All accounts, or those whose name begins with `query`. */
   async accounts(query: string, cursor?: string): Promise<Page<Account>> {
-    const page = await this.#core.api.accounts(query, cursor);
+    const page = await this.#core.api.accounts({ q: query, cursor });
     this.#core.store.dispatch({ type: 'users/learned', users: page.items });
     return page;
   }

@@ -12,6 +12,7 @@ import { Invitations } from './invitations';
 import { Live } from './live';
 import { People } from './people';
 import { Presence } from './presence';
+import { Programs } from './programs';
 import { Rooms } from './rooms';
 import { Sending } from './sending';
 import { ENDED, Session } from './session';
@@ -36,6 +37,7 @@ export class Client {
   readonly account: Account;
   readonly invitations: Invitations;
   readonly administration: Administration;
+  readonly programs: Programs;
   readonly core: Core;
   readonly #live: Live;
   readonly #later = new Map<string, () => void>();
@@ -70,6 +72,7 @@ export class Client {
     this.account = new Account(this.core, this.session);
     this.invitations = new Invitations(this.core, this.people, this.rooms);
     this.administration = new Administration(this.core, this.people);
+    this.programs = new Programs(this.core, this.rooms);
     transport.onSlowed((ms) => this.core.slowed(ms));
     env.onTouch(() => this.presence.touch());
     this.#saveReadPointers();

@@ -6,10 +6,13 @@
 import type {
   Account,
   AccountPatch,
+  ApiToken,
   AuditEntry,
   Invitation,
   InvitationPreview,
+  NewBot,
   NewInvitation,
+  NewToken,
   SessionInfo,
 } from '../protocol/trust';
 import type {
@@ -66,6 +69,14 @@ export interface RoomsQuery {
   position?: string | undefined;
 }
 
+export interface AccountsQuery {
+  /** What the name begins with; empty for all. */
+  q: string;
+  cursor?: string | undefined;
+  /** Only bots, or only people. */
+  bot?: boolean;
+}
+
 /** One's own account, and others' for those who run the server. */
 export interface TrustApi {
   sessions(): Promise<Page<SessionInfo>>;
@@ -82,7 +93,15 @@ export interface TrustApi {
   lookAtInvitation(token: string): Promise<InvitationPreview>;
   acceptInvitation(token: string): Promise<CommandReceipt & { roomId: RoomId }>;
 
-  accounts(query: string, cursor?: string): Promise<Page<Account>>;
+  /** Tokens of programs: one's own, or those of a bot. */
+  tokens(bot?: UserId): Promise<Page<ApiToken>>;
+  /** The answer is the only one that has the token itself. */
+  makeToken(wish: NewToken, bot?: UserId): Promise<ApiToken>;
+  endToken(tokenId: string, bot?: UserId): Promise<void>;
+
+  accounts(query: AccountsQuery): Promise<Page<Account>>;
+  account(userId: UserId): Promise<Account>;
+  makeBot(bot: NewBot): Promise<Account>;
   changeAccount(userId: UserId, patch: AccountPatch): Promise<Account>;
   /** A token that sets their password, for 30 minutes. */
   resetLink(userId: UserId): Promise<{ token: string }>;

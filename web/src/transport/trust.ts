@@ -2,17 +2,23 @@
 
 import type {
   Account,
+  ApiToken,
   AuditEntry,
   Invitation,
   InvitationPreview,
   SessionInfo,
 } from '../protocol/trust';
-import type { CommandReceipt, Page, RoomId } from '../protocol/types';
+import type { CommandReceipt, Page, RoomId, UserId } from '../protocol/types';
 import { type Caller, seg } from './http';
 import type { TrustApi } from './index';
 
 export function trustCalls(call: Caller): TrustApi {
-  return { ...accountCalls(call), ...invitationCalls(call), ...adminCalls(call) };
+  return {
+    ...accountCalls(call),
+    ...invitationCalls(call),
+    ...tokenCalls(call),
+    ...adminCalls(call),
+  };
 }
 
 function accountCalls(call: Caller) {
@@ -46,12 +52,27 @@ function invitationCalls(call: Caller) {
   } satisfies Partial<TrustApi>;
 }
 
+/** Where the tokens of a bot are, or one's own. */
+function tokensOf(bot: UserId | undefined): string {
+  return bot === undefined ? 'users/me/tokens' : `admin/bots/${seg(bot)}/tokens`;
+}
+
+function tokenCalls(call: Caller) {
+  return {
+    tokens: (bot) => call<Page<ApiToken>>({ method: 'GET', path: tokensOf(bot) }),
+    makeToken: (body, bot) => call<ApiToken>({ method: 'POST', path: tokensOf(bot), body }),
+    endToken: (id, bot) => call<void>({ method: 'DELETE', path: `${tokensOf(bot)}/${seg(id)}` }),
+  } satisfies Partial<TrustApi>;
+}
+
 function adminCalls(call: Caller) {
   return {
-    accounts: (q, cursor) => {
-      const query = { q: q === '' ? undefined : q, cursor };
+    accounts: ({ q, cursor, bot }) => {
+      const query = { q: q === '' ? undefined : q, cursor, bot: bot?.toString() };
       return call<Page<Account>>({ method: 'GET', path: 'admin/users', query });
     },
+    account: (id) => call<Account>({ method: 'GET', path: `admin/users/${seg(id)}` }),
+    makeBot: (body) => call<Account>({ method: 'POST', path: 'admin/bots', body }),
     changeAccount: (id, body) =>
       call<Account>({ method: 'PATCH', path: `admin/users/${seg(id)}`, body }),
     resetLink: (id) =>

@@ -5,7 +5,7 @@ import { nameOf } from '../../state/selectors';
 import { useList } from '../../state/use-list';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
-import { CopyLink } from '../../ui/CopyLink';
+import { CopyText } from '../../ui/CopyText';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
 import { Icon } from '../../ui/Icon';
@@ -17,6 +17,9 @@ const ROLES: readonly { value: ServerRole; words: string }[] = [
   { value: 'member', words: 'Member' },
   { value: 'admin', words: 'Administrator' },
 ];
+
+/** A program runs the server only in the name of a person. */
+const BOT_ROLES = ROLES.filter(({ value }) => value !== 'admin');
 
 /** All accounts: their roles, and who is locked out. */
 export function PeoplePart({ resetLinkOf }: { resetLinkOf: (token: string) => string }) {
@@ -101,7 +104,7 @@ function Person({ account, onChanged, resetLinkOf }: PersonProps) {
       <Select
         bare
         label={`Role of ${name}`}
-        choices={ROLES}
+        choices={account.bot ? BOT_ROLES : ROLES}
         value={account.role}
         disabled={busy}
         onChange={(event) => choose(event.target.value as ServerRole)}
@@ -192,7 +195,7 @@ function LinkDialog({ account, linkOf, onClose }: LinkProps) {
       <p>A link by which they choose a new password. It works once, for 30 minutes.</p>
       <FormError text={error} />
       {link ? (
-        <CopyLink label="The link" hint="Give it to nobody else." href={link} />
+        <CopyText label="The link" hint="Give it to nobody else." text={link} icon="link" fresh />
       ) : (
         <div className="dialog-actions">
           <Button onClick={onClose}>Cancel</Button>

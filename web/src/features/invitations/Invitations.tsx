@@ -7,7 +7,7 @@ import { senderName } from '../../state/selectors';
 import { useForm } from '../../state/use-form';
 import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
-import { CopyLink } from '../../ui/CopyLink';
+import { CopyText } from '../../ui/CopyText';
 import { Field, FormError } from '../../ui/Field';
 import { Select } from '../../ui/Select';
 import '../../ui/sheet.css';
@@ -58,10 +58,12 @@ export function Invitations({ roomId, linkOf }: Props) {
     <>
       <MakeForm roomId={roomId} onMade={made} />
       {link && (
-        <CopyLink
+        <CopyText
           label="The link"
           hint="It is shown this once. Whoever has it can come in."
-          href={link}
+          text={link}
+          icon="link"
+          fresh
         />
       )}
       <ul className="things" aria-label="Invitations">

@@ -2,6 +2,7 @@ import { type FormEvent, useCallback, useMemo, useState } from 'react';
 import type { NewRoom, RoomId, User } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { Button } from '../../ui/Button';
+import { Check } from '../../ui/Check';
 import { Dialog } from '../../ui/Dialog';
 import { Field, FormError } from '../../ui/Field';
 import { UserPicker } from '../../ui/UserPicker';
@@ -60,16 +61,12 @@ export function NewRoomDialog({ onClose, onCreated }: Props) {
         {kind === 'channel' && (
           <>
             <Field label="Topic (optional)" name="topic" maxLength={200} autoComplete="off" />
-            <label className="switch">
-              <input
-                type="checkbox"
-                checked={isPrivate}
-                onChange={(e) => setPrivate(e.target.checked)}
-              />
-              <span>
-                Private <small>Only people who are invited can find and read it.</small>
-              </span>
-            </label>
+            <Check
+              label="Private"
+              hint="Only people who are invited can find and read it."
+              checked={isPrivate}
+              onChange={(e) => setPrivate(e.target.checked)}
+            />
           </>
         )}
         <UserPicker

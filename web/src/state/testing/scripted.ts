@@ -4,6 +4,7 @@
  */
 
 import { Problem } from '../../protocol/problem';
+import type { Account } from '../../protocol/trust';
 import type { Message, Room, Self } from '../../protocol/types';
 import type { Api, Environment, Socket, SocketEvents, Transport, TrustApi } from '../../transport';
 import type { Client } from '../client';
@@ -178,6 +179,8 @@ export class ScriptedTransport implements Transport {
   readonly calls: string[] = [];
   rooms: Room[] = [];
   messages = new Map<string, Message[]>();
+  /** Page by page. */
+  accounts: Account[][] = [];
   signedIn = true;
   me = ME;
   /** The room that registering leads into. */
@@ -244,10 +247,10 @@ function scriptedApi(script: ScriptedTransport): Api {
     join: (id) => answer(`join ${id}`, () => ({ position: 'm0-a.101' })),
     leave: (id) => answer(`leave ${id}`, () => ({})),
     members: (id) => answer(`members ${id}`, () => ({ items: [], nextCursor: null })),
-    addMember: (id) => answer(`addMember ${id}`, () => ({})),
+    addMember: (id, user) => answer(`addMember ${id} ${user}`, () => ({})),
     changeRole: (id, user, role) => answer(`changeRole ${id} ${user} ${role}`, () => ({})),
     removeMember: (id, user) => answer(`removeMember ${id} ${user}`, () => ({})),
-    ...trust(answer),
+    ...trust(answer, () => script.accounts),
     history: (id, q) =>
       answer(`history ${id} ${q.before ?? '-'} ${q.after ?? '-'}`, () => {
         const all = [...(script.messages.get(id) ?? [])].sort((a, b) => a.seq - b.seq);
@@ -286,10 +289,11 @@ function scriptedApi(script: ScriptedTransport): Api {
 
 type Answer = <T>(name: string, make: () => T) => Promise<T>;
 
-function trust(answer: Answer): TrustApi {
+function trust(answer: Answer, accounts: () => readonly Account[][]): TrustApi {
   const at = '2026-03-01T10:00:00Z';
   const none = () => ({ items: [], nextCursor: null });
   const account = { username: 'x', displayName: 'X', bot: false, hasPassword: true, createdAt: at };
+  const plain = { role: 'member' as const, banned: false };
   return {
     sessions: () => answer('sessions', none),
     endSession: (id) => answer(`endSession ${id}`, () => undefined),
@@ -314,7 +318,22 @@ function trust(answer: Answer): TrustApi {
     lookAtInvitation: () =>
       answer('look', () => ({ roomId: 'r', role: 'member' as const, expiresAt: at })),
     acceptInvitation: () => answer('accept', () => ({ roomId: 'r', position: 'm0-a.120' })),
-    accounts: () => answer('accounts', none),
+    tokens: (bot) => answer(`tokens ${bot ?? 'own'}`, none),
+    makeToken: (wish, bot) =>
+      answer(`makeToken ${bot ?? 'own'}`, () => {
+        const userId = bot ?? ME.userId;
+        return { ...wish, tokenId: 'k', userId, createdAt: at, token: 'kla_secret' };
+      }),
+    endToken: (id, bot) => answer(`endToken ${bot ?? 'own'} ${id}`, () => undefined),
+    accounts: ({ bot, cursor }) =>
+      answer(`accounts bot=${bot} ${cursor ?? '-'}`, () => {
+        const page = Number(cursor ?? 0);
+        const nextCursor = page + 1 < accounts().length ? String(page + 1) : null;
+        return { items: accounts()[page] ?? [], nextCursor };
+      }),
+    account: (userId) => answer(`account ${userId}`, () => ({ ...account, ...plain, userId })),
+    makeBot: (bot) =>
+      answer('makeBot', () => ({ ...account, ...plain, ...bot, userId: 'bot', bot: true })),
     changeAccount: (userId, patch) =>
       answer('changeAccount', () => ({
         ...account,

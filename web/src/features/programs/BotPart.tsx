@@ -1,0 +1,137 @@
+import { type FormEvent, useCallback, useEffect, useState } from 'react';
+import type { Account } from '../../protocol/trust';
+import type { UserId } from '../../protocol/types';
+import { useClient, useSelect } from '../../state/react';
+import { joinedRooms, nameOf, titleOf } from '../../state/selectors';
+import { Avatar } from '../../ui/Avatar';
+import { Button } from '../../ui/Button';
+import { FormError } from '../../ui/Field';
+import { Icon } from '../../ui/Icon';
+import { Select } from '../../ui/Select';
+import { Tokens } from './Tokens';
+import '../../ui/sheet.css';
+import './programs.css';
+
+/** One bot: its tokens, and the rooms it is brought into. */
+export function BotPart({ userId, backHref }: { userId: UserId; backHref: string }) {
+  const { bot, error, again } = useBot(userId);
+  const back = (
+    <p>
+      <a className="sheet-back" href={backHref}>
+        <Icon name="back" /> All bots
+      </a>
+    </p>
+  );
+  if (!bot) {
+    return (
+      <section className="sheet-part" aria-label="A bot">
+        {back}
+        <FormError text={error} />
+        {error === undefined ? (
+          <p className="sheet-note" role="status">
+            Loading…
+          </p>
+        ) : (
+          <div>
+            <Button onClick={again}>Try again</Button>
+          </div>
+        )}
+      </section>
+    );
+  }
+  const name = nameOf(bot) || 'Erased';
+  return (
+    <>
+      <section className="sheet-part" aria-labelledby="bot">
+        {back}
+        <div className="bot-who">
+          <Avatar id={bot.userId} name={name} />
+          <div>
+            <h2 id="bot">{name}</h2>
+            <small>
+              @{bot.username}
+              {bot.role === 'guest' && ' · guest'}
+              {bot.banned && ' · locked out'}
+            </small>
+          </div>
+        </div>
+        <AddToRoom bot={bot} name={name} />
+      </section>
+      <Tokens
+        bot={userId}
+        role={bot.role}
+        heading="Tokens"
+        note="The program that acts as the bot shows one of these. They work until they end, or you end them."
+      />
+    </>
+  );
+}
+
+function useBot(userId: UserId) {
+  const client = useClient();
+  const [bot, setBot] = useState<Account>();
+  const [error, setError] = useState<string>();
+  const [tries, setTries] = useState(0);
+  const read = useCallback(() => client.programs.bot(userId), [client, userId]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: read again when asked to
+  useEffect(() => {
+    let current = true;
+    const failed = (problem: unknown) => current && setError(client.core.words(problem));
+    setError(undefined);
+    read().then((found) => {
+      if (!current) return;
+      if (found.bot) setBot(found);
+      else setError('This is a person, not a bot.');
+    }, failed);
+    return () => {
+      current = false;
+    };
+  }, [client, read, tries]);
+  return { bot, error, again: () => setTries(tries + 1) };
+}
+
+function AddToRoom({ bot, name }: { bot: Account; name: string }) {
+  const client = useClient();
+  const rooms = useSelect(joinedRooms).filter((room) => !room.archived && room.type !== 'direct');
+  const { get } = client.store;
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const [said, setSaid] = useState('');
+  if (rooms.length === 0) {
+    return <p className="sheet-note">To bring it into a room, be in that room yourself first.</p>;
+  }
+  const add = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const roomId = String(new FormData(event.currentTarget).get('room'));
+    const room = get().rooms[roomId];
+    setBusy(true);
+    setError(undefined);
+    setSaid('');
+    try {
+      await client.programs.addToRoom(roomId, bot.userId);
+      setSaid(`${name} is in ${room ? titleOf(get(), room) : 'the room'} now.`);
+    } catch (problem) {
+      setError(client.core.words(problem));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <>
+      <form className="bot-room" onSubmit={(e) => void add(e)}>
+        <Select
+          label="Bring it into a room"
+          name="room"
+          choices={rooms.map((room) => ({ value: room.roomId, words: titleOf(get(), room) }))}
+        />
+        <Button type="submit" busy={busy}>
+          Add to the room
+        </Button>
+      </form>
+      <FormError text={error} />
+      <p className="sheet-done" role="status">
+        {said}
+      </p>
+    </>
+  );
+}

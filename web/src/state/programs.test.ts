@@ -1,0 +1,85 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Problem } from '../protocol/problem';
+import type { Account, ApiToken } from '../protocol/trust';
+import { Client } from './client';
+import { hasEnded } from './programs';
+import { ScriptedClock, ScriptedTransport } from './testing/scripted';
+
+let clock: ScriptedClock;
+let server: ScriptedTransport;
+let client: Client;
+
+beforeEach(async () => {
+  clock = new ScriptedClock();
+  server = new ScriptedTransport();
+  client = new Client(server, clock);
+  await client.session.restore();
+});
+
+describe('tokens', () => {
+  it("are one's own, or those of a bot", async () => {
+    await client.programs.tokens();
+    await client.programs.endToken('k');
+    await client.programs.tokens('b');
+    await client.programs.endToken('k', 'b');
+    const asked = server.calls.filter((call) => /token/i.test(call));
+    expect(asked).toEqual(['tokens own', 'endToken own k', 'tokens b', 'endToken b k']);
+  });
+
+  it('are told once, and kept nowhere', async () => {
+    const made = await client.programs.makeToken({ name: '  deploy ', scopes: ['read'] });
+    expect(made).toMatchObject({ name: 'deploy', token: 'kla_secret' });
+    expect(JSON.stringify(client.store.get())).not.toContain('kla_');
+    expect(JSON.stringify([...clock.kept])).not.toContain('kla_');
+  });
+
+  it('end at their time, or never', () => {
+    const token: ApiToken = {
+      tokenId: 'k',
+      userId: 'me',
+      name: 'x',
+      scopes: ['read'],
+      createdAt: '2026-03-01T10:00:00Z',
+    };
+    expect(hasEnded(token, clock.time)).toBe(false);
+    const ends = { ...token, expiresAt: new Date(clock.time + 1_000).toISOString() };
+    expect(hasEnded(ends, clock.time)).toBe(false);
+    expect(hasEnded(ends, clock.time + 1_000)).toBe(true);
+  });
+});
+
+describe('bots', () => {
+  it('made are known by name at once, and go where one brings them', async () => {
+    const bot = await client.programs.makeBot({ username: 'helper', displayName: 'Helper' });
+    expect(client.store.get().users[bot.userId]?.displayName).toBe('Helper');
+    await client.programs.addToRoom('r', bot.userId);
+    expect(server.calls).toContain(`addMember r ${bot.userId}`);
+  });
+
+  it('are looked for beyond pages in which there are none', async () => {
+    const bot = await client.programs.makeBot({ username: 'helper' });
+    server.accounts = [[], [], [bot], [{ ...bot, userId: 'later' } as Account]];
+    const first = await client.programs.bots();
+    expect(first.items).toEqual([bot]);
+    const second = await client.programs.bots(first.nextCursor ?? undefined);
+    expect(second).toMatchObject({ items: [{ userId: 'later' }], nextCursor: null });
+    expect(server.calls.filter((call) => call.startsWith('accounts'))).toEqual([
+      'accounts bot=true -',
+      'accounts bot=true 1',
+      'accounts bot=true 2',
+      'accounts bot=true 3',
+    ]);
+  });
+
+  it('that are not found in many pages leave a place to go on from', async () => {
+    server.accounts = Array.from({ length: 30 }, () => []);
+    expect(await client.programs.bots()).toEqual({ items: [], nextCursor: '10' });
+  });
+
+  it('are refused to those who do not run the server', async () => {
+    server.failures.set('makeBot', new Problem({ code: 'admin_only', status: 403 }));
+    const making = client.programs.makeBot({ username: 'helper' });
+    await expect(making).rejects.toMatchObject({ code: 'admin_only' });
+    expect(client.store.get().session).toBe('signed-in');
+  });
+});
