@@ -77,6 +77,19 @@ describe('two people in two browsers', () => {
     await ann.locator('.message-deleted').waitFor();
   });
 
+  it('what is being written is there after loading the page anew, in its room', async () => {
+    await composer(ann, 'kitchen').fill('half a sentence');
+    await ann.reload();
+    await until(() => composer(ann, 'kitchen').inputValue(), 'half a sentence');
+    await ann.goto(`${on.server.url}/#/browse`);
+    await ann.locator('.room-item', { hasText: 'kitchen, with a draft' }).waitFor();
+    await ann.goBack();
+    await composer(ann, 'kitchen').fill('');
+    await ann.reload();
+    await ann.locator('.message-deleted').waitFor();
+    expect(await composer(ann, 'kitchen').inputValue()).toBe('');
+  });
+
   it('a message elsewhere is counted, and reading it clears the count', async () => {
     await ann.goto(`${on.server.url}/#/browse`);
     await say(bo, 'kitchen', 'Still there?');
@@ -99,7 +112,12 @@ describe('two people in two browsers', () => {
   });
 
   it('signing out ends at the form, and back in shows the rooms', async () => {
+    await composer(bo, 'Ann').fill('never sent');
+    await bo.reload();
+    await until(() => composer(bo, 'Ann').inputValue(), 'never sent');
     await bo.getByRole('button', { name: 'Sign out' }).click();
+    await bo.getByRole('heading', { name: 'Sign in' }).waitFor();
+    expect(await bo.evaluate(() => JSON.stringify(localStorage))).not.toContain('never sent');
     await bo.getByLabel('User name or e-mail').fill('bo');
     await bo.getByLabel('Password').fill('not my password');
     await bo.getByRole('button', { name: 'Sign in' }).click();

@@ -17,7 +17,13 @@ import type {
 import type { Change, Draft, Link, Notice, Outgoing } from './model';
 
 export type Action =
-  | { type: 'session/signed-in'; me: Self; read: Readonly<Record<RoomId, number>> }
+  | {
+      type: 'session/signed-in';
+      me: Self;
+      read: Readonly<Record<RoomId, number>>;
+      drafts: Readonly<Record<RoomId, Draft>>;
+    }
+  | { type: 'session/self'; me: Self }
   /** With `ended`, not by the person's own wish: what they had written is kept. */
   | { type: 'session/signed-out'; ended: string | null }
   | { type: 'link/changed'; link: Link }

@@ -7,6 +7,7 @@ import { Account } from './account';
 import { Administration } from './administration';
 import { Composing } from './composing';
 import { Core } from './core';
+import { Drafts } from './drafts';
 import { History } from './history';
 import { Invitations } from './invitations';
 import { Live } from './live';
@@ -65,7 +66,7 @@ export class Client {
     this.presence = new Presence(this.core, this.#live);
     this.typing = new Typing(this.core, this.#live);
     this.composing = new Composing(this.core, this.sending, this.typing);
-    this.session = new Session(this.core, {
+    this.session = new Session(this.core, new Drafts(this.core), {
       onSignedIn: () => this.#live.start(),
       onSignedOut: () => this.#onSignedOut(),
     });
@@ -97,6 +98,7 @@ export class Client {
 
   async #onLive(complete: boolean, behind: readonly RoomId[]): Promise<void> {
     this.presence.onLive();
+    void this.session.lookAgain();
     const flushed = this.sending.flush();
     if (complete) {
       this.#reread(behind);

@@ -14,6 +14,8 @@ export class Core {
   readonly env: Environment;
   /** Set by the session: ends it on this side. */
   onUnauthorized: () => void = () => {};
+  /** Set by the session: what one may do may have changed. */
+  onForbidden: () => void = () => {};
 
   constructor(store: Store, api: Api, env: Environment) {
     this.store = store;
@@ -28,7 +30,10 @@ export class Core {
   /** The words for a failure; a session that ended is also ended here. */
   words(error: unknown): string {
     const signedIn = this.state.session === 'signed-in';
-    if (signedIn && error instanceof Problem && error.status === 401) this.onUnauthorized();
+    if (signedIn && error instanceof Problem) {
+      if (error.status === 401) this.onUnauthorized();
+      if (error.code === 'forbidden' || error.code === 'admin_only') this.onForbidden();
+    }
     return wordsFor(error);
   }
 

@@ -15,6 +15,8 @@ export function reduce(state: State, action: Action): State {
       return reduceHint(state, action.hint);
     case 'session/signed-in':
       return signedIn(state, action);
+    case 'session/self':
+      return state.me?.userId === action.me.userId ? { ...state, me: action.me } : state;
     case 'session/signed-out':
       return { ...INITIAL, session: 'signed-out', ended: action.ended, kept: kept(state, action) };
     case 'link/changed':
@@ -40,10 +42,10 @@ export function reduce(state: State, action: Action): State {
   }
 }
 
-function signedIn(state: State, { me, read }: OfType<'session/signed-in'>): State {
-  const next: State = { ...INITIAL, session: 'signed-in', me, read };
+function signedIn(state: State, { me, read, drafts }: OfType<'session/signed-in'>): State {
+  const next: State = { ...INITIAL, session: 'signed-in', me, read, drafts };
   if (state.kept?.userId !== me.userId) return next;
-  return { ...next, drafts: state.kept.drafts, outbox: state.kept.outbox };
+  return { ...next, drafts: { ...drafts, ...state.kept.drafts }, outbox: state.kept.outbox };
 }
 
 function kept(state: State, { ended }: OfType<'session/signed-out'>): Kept | null {

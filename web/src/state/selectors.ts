@@ -29,6 +29,11 @@ export function unreadOf(state: State, room: Room): number {
   return Math.max(0, room.lastOrdinal - (state.read[room.roomId] ?? room.lastOrdinal));
 }
 
+/** Whether something is written for a room, and not sent. */
+export function hasDraft({ drafts }: State, roomId: RoomId): boolean {
+  return (drafts[roomId]?.text ?? '').trim() !== '';
+}
+
 /** Unread messages over all joined rooms. */
 export function totalUnread(state: State): number {
   return joinedRooms(state).reduce((sum, room) => sum + unreadOf(state, room), 0);

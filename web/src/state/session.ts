@@ -5,6 +5,7 @@ import type { RoomId, Self, UserId } from '../protocol/types';
 import type { Credentials, Registration } from '../transport';
 import { backoffMs } from './backoff';
 import type { Core } from './core';
+import type { Drafts } from './drafts';
 
 export interface SessionListener {
   onSignedIn(): void;
@@ -14,21 +15,28 @@ export interface SessionListener {
 /** When the life of the access cookie is not known, look again after this time. */
 const LOOK_AGAIN_MS = 300_000;
 const ENTERING_LOOKS = 4;
+/** Who one is does not change often. */
+const LOOK_PAUSE_MS = 5_000;
 /** It may have been this person on another device, an administrator, or time. */
 export const ENDED =
   'You were signed out: this session has ended, perhaps from another device. Please sign in again.';
 
 export class Session {
   readonly #core: Core;
+  readonly #drafts: Drafts;
   readonly #listener: SessionListener;
   #cancelRenewal: () => void = () => {};
   /** Who was signed in last since the page was loaded. */
   #last: UserId | null = null;
+  #lookedAt = 0;
 
-  constructor(core: Core, listener: SessionListener) {
+  constructor(core: Core, drafts: Drafts, listener: SessionListener) {
     this.#core = core;
+    this.#drafts = drafts;
     this.#listener = listener;
     core.onUnauthorized = () => this.end(ENDED);
+    core.onForbidden = () => void this.lookAgain();
+    core.env.onWake(() => void this.lookAgain());
   }
 
   /** Takes up the session of an earlier visit, if there is one; keeps trying while offline. */
@@ -93,7 +101,21 @@ export class Session {
     if (over && ended === null) return;
     this.#cancelRenewal();
     if (!over) this.#listener.onSignedOut();
+    // This page still knows them for the same person; this browser does not.
+    this.#drafts.forget();
     this.#core.store.dispatch({ type: 'session/signed-out', ended });
+  }
+
+  /** Asks who one is again: a role may have changed. Without an answer all stays as it was. */
+  async lookAgain(): Promise<void> {
+    const now = this.#core.env.now();
+    if (this.#core.state.session !== 'signed-in' || now - this.#lookedAt < LOOK_PAUSE_MS) return;
+    this.#lookedAt = now;
+    try {
+      this.#core.store.dispatch({ type: 'session/self', me: await this.#core.api.me() });
+    } catch (error) {
+      this.#core.words(error);
+    }
   }
 
   /** Keeps what was read, for the next visit of this person in this browser. */
@@ -106,9 +128,11 @@ export class Session {
     // Answers that are still on their way belong to who was here before.
     const another = this.#last !== null && this.#last !== me.userId;
     this.#last = me.userId;
+    this.#lookedAt = this.#core.env.now();
     if (another) return this.#core.env.restart();
     const read = this.#savedRead(me);
-    this.#core.store.dispatch({ type: 'session/signed-in', me, read });
+    const drafts = this.#drafts.of(me.userId);
+    this.#core.store.dispatch({ type: 'session/signed-in', me, read, drafts });
     this.#core.store.dispatch({ type: 'users/learned', users: [me] });
     this.#scheduleRenewal();
     this.#listener.onSignedIn();

@@ -34,19 +34,29 @@ export function browserEnvironment(): Environment {
     uuid,
     onWake,
     onTouch,
+    onLeave,
     remember: (key) => {
       try {
-        return window.localStorage.getItem(key);
+        return memory.get(key) ?? window.localStorage.getItem(key);
       } catch {
-        return memory.get(key) ?? null;
+        return null;
       }
     },
     keep: (key, value) => {
       try {
         window.localStorage.setItem(key, value);
+        memory.delete(key);
       } catch {
         // Storage may be full or forbidden; this page then remembers for itself.
         memory.set(key, value);
+      }
+    },
+    forget: (key) => {
+      memory.delete(key);
+      try {
+        window.localStorage.removeItem(key);
+      } catch {
+        // Where storage is forbidden nothing was kept.
       }
     },
   };
@@ -113,6 +123,19 @@ function onWake(task: () => void): () => void {
   return () => {
     window.removeEventListener('online', task);
     document.removeEventListener('visibilitychange', onVisible);
+  };
+}
+
+function onLeave(task: () => void): () => void {
+  // A phone may end a page that is not looked at without another word.
+  const onHidden = () => {
+    if (document.visibilityState === 'hidden') task();
+  };
+  window.addEventListener('pagehide', task);
+  document.addEventListener('visibilitychange', onHidden);
+  return () => {
+    window.removeEventListener('pagehide', task);
+    document.removeEventListener('visibilitychange', onHidden);
   };
 }
 

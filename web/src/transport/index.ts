@@ -180,7 +180,10 @@ export interface Environment {
   onWake(task: () => void): () => void;
   /** Tells, at most every few seconds, that the person does something; the answer stops it. */
   onTouch(task: () => void): () => void;
+  /** Tells that the page may be gone in a moment; the answer stops it. */
+  onLeave(task: () => void): () => void;
   /** A string kept in this browser; null if there is none. Nothing secret goes here. */
   remember(key: string): string | null;
   keep(key: string, value: string): void;
+  forget(key: string): void;
 }

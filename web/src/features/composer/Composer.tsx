@@ -118,7 +118,7 @@ function Mode({ roomId, draft }: { roomId: RoomId; draft: Draft }) {
       <Icon name={editing ? 'edit' : 'reply'} />
       <span>
         {editing ? 'Editing your message' : 'Replying to '}
-        {!editing && <strong>{name}</strong>}
+        {!editing && <strong>{name || 'an earlier message'}</strong>}
       </span>
       {!editing && target && (
         <span className="composer-quote">{plainText(target.content, 80)}</span>

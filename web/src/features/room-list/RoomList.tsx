@@ -1,7 +1,7 @@
 import { type ReactNode, useState } from 'react';
 import type { Room, RoomId } from '../../protocol/types';
 import { useClient, usePresence, useSelect } from '../../state/react';
-import { joinedRooms, peerOf, titleOf, unreadOf } from '../../state/selectors';
+import { hasDraft, joinedRooms, peerOf, titleOf, unreadOf } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
@@ -102,6 +102,7 @@ interface ItemProps {
 function RoomItem({ room, current, stop, href }: ItemProps) {
   const title = useSelect((s) => titleOf(s, room));
   const unread = useSelect((s) => unreadOf(s, room));
+  const draft = useSelect((s) => !current && hasDraft(s, room.roomId));
   return (
     <a
       className={`room-item ${unread > 0 ? 'room-item-unread' : ''}`}
@@ -111,6 +112,12 @@ function RoomItem({ room, current, stop, href }: ItemProps) {
     >
       <RoomMark room={room} />
       <span className="room-item-title">{title}</span>
+      {draft && (
+        <span className="room-item-draft" title="Something is written here, and not sent">
+          <Icon name="edit" />
+          <span className="visually-hidden">, with a draft</span>
+        </span>
+      )}
       {room.archived && <span className="room-item-tag">archived</span>}
       {unread > 0 ? (
         <span className="badge">

@@ -17,6 +17,7 @@ export class ScriptedClock implements Environment {
   #wakers = new Set<() => void>();
 
   #touched = new Set<() => void>();
+  #leavers = new Set<() => void>();
 
   restarts = 0;
 
@@ -45,8 +46,13 @@ export class ScriptedClock implements Environment {
     this.#touched.add(task);
     return () => this.#touched.delete(task);
   };
+  onLeave = (task: () => void) => {
+    this.#leavers.add(task);
+    return () => this.#leavers.delete(task);
+  };
   remember = (key: string) => this.kept.get(key) ?? null;
   keep = (key: string, value: string) => void this.kept.set(key, value);
+  forget = (key: string) => void this.kept.delete(key);
 
   wake(): void {
     for (const task of [...this.#wakers]) task();
@@ -55,6 +61,11 @@ export class ScriptedClock implements Environment {
   /** The person does something. */
   touch(): void {
     for (const task of [...this.#touched]) task();
+  }
+
+  /** The page is loaded anew or closed. */
+  leave(): void {
+    for (const task of [...this.#leavers]) task();
   }
 
   /** Moves time on and runs what becomes due, in order. */
