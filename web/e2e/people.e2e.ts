@@ -171,8 +171,13 @@ describe('running the server', () => {
     await bo.getByRole('button', { name: 'Create' }).click();
     await bo.getByText('You may not do this here.').waitFor();
     await bo.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    // From that refusal on the page knows what guests may not.
+    await bo.getByRole('link', { name: 'Browse channels' }).waitFor({ state: 'detached' });
+    expect(await bo.getByRole('button', { name: 'Start a conversation' }).count()).toBe(0);
     await root.getByRole('combobox', { name: 'Role of Bo' }).selectOption('member');
     await root.getByText('Bo is member now.').waitFor();
+    await bo.reload();
+    await bo.getByRole('link', { name: 'Browse channels' }).waitFor();
   });
 
   it('locks someone out, who is told so, and lets them in again', async () => {
@@ -210,6 +215,28 @@ describe('running the server', () => {
     await eve.goto(link);
     await eve.getByText('You are invited to this server.').waitFor();
     await eve.context().close();
+  });
+
+  it('a guest is shown no way to what guests may not do', async () => {
+    await root.getByLabel('New people become').selectOption('guest');
+    const before = await root.getByLabel('The link').inputValue();
+    await root.getByRole('button', { name: 'Make a link' }).click();
+    await until(async () => (await root.getByLabel('The link').inputValue()) !== before, true);
+    const gus = await openPage(on.browser);
+    await gus.goto(await root.getByLabel('The link').inputValue());
+    await gus.getByLabel('User name').fill('gus');
+    await gus.getByLabel('E-mail').fill('gus@example.org');
+    await gus.getByLabel('Password').fill('a long enough sentence');
+    await gus.getByRole('button', { name: 'Create account' }).click();
+    await gus.getByRole('heading', { name: 'Hello, gus' }).waitFor();
+    for (const name of ['Browse channels', 'Start a conversation', 'Run this server']) {
+      expect([name, await gus.getByText(name).count()]).toEqual([name, 0]);
+      const labelled = gus.getByRole('button', { name });
+      expect([name, await labelled.count()]).toEqual([name, 0]);
+    }
+    await gus.goto(`${on.server.url}/#/browse`);
+    await gus.getByText(/the rooms that somebody brought you into/).waitFor();
+    await gus.context().close();
   });
 
   it('nothing failed on the pages', () => {

@@ -5,6 +5,7 @@ import { ConnectionPill } from '../features/connection/ConnectionPill';
 import { InvitePage } from '../features/invitations/InvitePage';
 import { NewRoomDialog } from '../features/new-room/NewRoomDialog';
 import { RoomList } from '../features/room-list/RoomList';
+import { mayGoAbout, mayRunServer } from '../protocol/permission';
 import { useSelect } from '../state/react';
 import { joinedRooms, titleOf, totalUnread } from '../state/selectors';
 import { Button, IconButton } from '../ui/Button';
@@ -22,7 +23,8 @@ export function Shell({ route }: { route: Route }) {
   const narrow = useNarrow();
   const [drawer, setDrawer] = useState(false);
   const [creating, setCreating] = useState(false);
-  const admin = useSelect((s) => s.me?.role === 'admin');
+  const admin = useSelect((s) => mayRunServer(s.me?.role));
+  const goesAbout = useSelect((s) => mayGoAbout(s.me?.role));
   const current = route.page === 'room' ? route.roomId : null;
   // Whoever chose a room wants to see it.
   // biome-ignore lint/correctness/useExhaustiveDependencies: closes at every change of place
@@ -38,16 +40,24 @@ export function Shell({ route }: { route: Route }) {
       <Drawer narrow={narrow} open={open} onClose={close}>
         <header className="side-head">
           <Logo />
-          <IconButton icon="plus" label="Start a conversation" onClick={() => setCreating(true)} />
+          {goesAbout && (
+            <IconButton
+              icon="plus"
+              label="Start a conversation"
+              onClick={() => setCreating(true)}
+            />
+          )}
         </header>
         <RoomList current={current} hrefOf={roomHref} />
-        <a
-          className="side-link"
-          href="#/browse"
-          aria-current={route.page === 'browse' ? 'page' : undefined}
-        >
-          <Icon name="compass" /> Browse channels
-        </a>
+        {goesAbout && (
+          <a
+            className="side-link"
+            href="#/browse"
+            aria-current={route.page === 'browse' ? 'page' : undefined}
+          >
+            <Icon name="compass" /> Browse channels
+          </a>
+        )}
         {admin && (
           <a
             className="side-link"
@@ -114,6 +124,7 @@ function Page({ route, menu, onNew }: PageProps) {
 
 function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
   const name = useSelect((s) => s.me?.displayName || s.me?.username);
+  const goesAbout = useSelect((s) => mayGoAbout(s.me?.role));
   const latest = useSelect((s) => joinedRooms(s)[0]);
   const title = useSelect((s) => (latest ? titleOf(s, latest) : ''));
   return (
@@ -122,11 +133,7 @@ function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
       <div className="home">
         <Logo large />
         <h1 tabIndex={-1}>Hello, {name}</h1>
-        <p>
-          {latest
-            ? 'Go on where people talk, or start something new.'
-            : 'Find a channel to join, or start a conversation.'}
-        </p>
+        <p>{lead(goesAbout, latest !== undefined)}</p>
         <div className="home-actions">
           {latest && (
             <Button
@@ -137,16 +144,31 @@ function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
               Open {title}
             </Button>
           )}
-          <Button look={latest ? 'soft' : 'solid'} icon="compass" onClick={() => go('#/browse')}>
-            Browse channels
-          </Button>
-          <Button icon="plus" onClick={onNew}>
-            Start a conversation
-          </Button>
+          {goesAbout && (
+            <>
+              <Button
+                look={latest ? 'soft' : 'solid'}
+                icon="compass"
+                onClick={() => go('#/browse')}
+              >
+                Browse channels
+              </Button>
+              <Button icon="plus" onClick={onNew}>
+                Start a conversation
+              </Button>
+            </>
+          )}
         </div>
       </div>
     </>
   );
+}
+
+function lead(goesAbout: boolean, inRooms: boolean): string {
+  if (goesAbout && inRooms) return 'Go on where people talk, or start something new.';
+  if (goesAbout) return 'Find a channel to join, or start a conversation.';
+  if (inRooms) return 'Go on where people talk.';
+  return 'You are a guest here and in no room yet. Whoever invited you can bring you into one.';
 }
 
 function MenuButton({ open, onOpen }: { open: boolean; onOpen: () => void }) {

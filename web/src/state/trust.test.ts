@@ -232,6 +232,43 @@ describe('invitations', () => {
   });
 });
 
+describe('a role on the server', () => {
+  const role = () => state().me?.role;
+
+  beforeEach(async () => {
+    server.me = { ...ME, role: 'member' };
+    await open();
+    server.me = { ...ME, role: 'guest' };
+    clock.time += 10_000;
+  });
+
+  it('that was taken away is learnt from the first refusal', async () => {
+    server.failures.set('createRoom', new Problem({ code: 'forbidden', status: 403 }));
+    const refused = await client.rooms.create({ type: 'group' }).catch((error) => error);
+    expect(role()).toBe('member');
+    client.core.words(refused);
+    await settle();
+    expect(role()).toBe('guest');
+  });
+
+  it('is asked for again on coming back to the page, though not at every glance', async () => {
+    clock.wake();
+    await settle();
+    expect(role()).toBe('guest');
+    const asked = server.count('me');
+    clock.wake();
+    await settle();
+    expect(server.count('me')).toBe(asked);
+  });
+
+  it('stays as it was when nobody answers', async () => {
+    server.failures.set('me', new Problem({ code: 'offline' }));
+    clock.wake();
+    await settle();
+    expect(state()).toMatchObject({ session: 'signed-in', me: { role: 'member' } });
+  });
+});
+
 describe('roles in a room', () => {
   it('a changed role is shown as soon as it is told', async () => {
     await open();

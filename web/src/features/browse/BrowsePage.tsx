@@ -1,4 +1,5 @@
 import { type ReactNode, useCallback, useEffect, useState } from 'react';
+import { mayGoAbout } from '../../protocol/permission';
 import type { Room, RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { Button } from '../../ui/Button';
@@ -14,10 +15,7 @@ interface Props {
 
 /** Public channels, to look at and to join. */
 export function BrowsePage({ menu, hrefOf, onOpen }: Props) {
-  const { rooms, status, more, load } = usePublicRooms();
-  const [filter, setFilter] = useState('');
-  const wanted = filter.trim().toLocaleLowerCase();
-  const shown = rooms.filter((r) => (r.name ?? '').toLocaleLowerCase().includes(wanted));
+  const may = useSelect((s) => mayGoAbout(s.me?.role));
   return (
     <div className="browse">
       <header className="page-head">
@@ -25,31 +23,49 @@ export function BrowsePage({ menu, hrefOf, onOpen }: Props) {
         <h1 tabIndex={-1}>Browse channels</h1>
       </header>
       <div className="browse-body">
-        <search className="room-filter browse-filter">
-          <Icon name="search" />
-          <input
-            type="search"
-            value={filter}
-            placeholder="Find a channel"
-            aria-label="Find a channel"
-            onChange={(event) => setFilter(event.target.value)}
-          />
-        </search>
-        <ul className="browse-list">
-          {shown.map((room) => (
-            <li key={room.roomId}>
-              <Card room={room} href={hrefOf(room.roomId)} onOpen={onOpen} />
-            </li>
-          ))}
-        </ul>
-        <p className="browse-status" role="status">
-          {words(status, shown.length, wanted !== '')}
-        </p>
-        {(more || status === 'failed') && status !== 'loading' && (
-          <Button onClick={load}>{status === 'failed' ? 'Try again' : 'Show more'}</Button>
+        {may ? (
+          <Channels hrefOf={hrefOf} onOpen={onOpen} />
+        ) : (
+          <p className="browse-status">
+            You are a guest here: you see the rooms that somebody brought you into.
+          </p>
         )}
       </div>
     </div>
+  );
+}
+
+function Channels({ hrefOf, onOpen }: Omit<Props, 'menu'>) {
+  const { rooms, status, more, load } = usePublicRooms();
+  const [filter, setFilter] = useState('');
+  const wanted = filter.trim().toLocaleLowerCase();
+  const shown = rooms.filter((r) => (r.name ?? '').toLocaleLowerCase().includes(wanted));
+  return (
+    <>
+      <search className="room-filter browse-filter">
+        <Icon name="search" />
+        <input
+          type="search"
+          value={filter}
+          placeholder="Find a channel"
+          aria-label="Find a channel"
+          onChange={(event) => setFilter(event.target.value)}
+        />
+      </search>
+      <ul className="browse-list">
+        {shown.map((room) => (
+          <li key={room.roomId}>
+            <Card room={room} href={hrefOf(room.roomId)} onOpen={onOpen} />
+          </li>
+        ))}
+      </ul>
+      <p className="browse-status" role="status">
+        {words(status, shown.length, wanted !== '')}
+      </p>
+      {(more || status === 'failed') && status !== 'loading' && (
+        <Button onClick={load}>{status === 'failed' ? 'Try again' : 'Show more'}</Button>
+      )}
+    </>
   );
 }
 
