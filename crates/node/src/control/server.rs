@@ -17,13 +17,14 @@ use klatch_domain::audit::By;
 use klatch_embedded::stores::Stores;
 use klatch_ports::api::compliance::ComplianceApi as _;
 use klatch_protocol::rest::compliance::ErasedBody;
+use klatch_retention::Pace;
 use serde::Serialize;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Line;
-use crate::upkeep::{Pace, Places, Sources, Wanted, Whom, find_user, verify_live};
+use crate::upkeep::{Places, Sources, Wanted, Whom, find_user, verify_live};
 
 /// Lines that wait for a slow reader; steps beyond them are left out.
 const LINES: usize = 64;

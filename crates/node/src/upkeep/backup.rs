@@ -21,11 +21,10 @@ use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{Offset, Partition, Position, StreamId};
+use klatch_retention::{Snapshot, run, start};
 use serde::{Deserialize, Serialize};
 
-use super::fold::{run, start};
 use super::manifest::{FORMAT, Half, Manifest};
-use super::snapshot::Snapshot;
 
 /// The dump of the accounts in the half of the data.
 pub(super) const ACCOUNTS: &str = "accounts.rows";

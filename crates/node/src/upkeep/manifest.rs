@@ -5,10 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
+use klatch_retention::{hex, read_sealed, write_sealed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-
-use super::sealed_file::{self, hex};
 
 /// Its name. A directory without one is no backup, also after one that was broken off.
 const NAME: &str = "MANIFEST";
@@ -61,13 +60,13 @@ impl Manifest {
             let (bytes, sha256) = hash(&dir.join(path), &mut |_| {})?;
             self.files.push(Entry { path: path.clone(), bytes, sha256 });
         }
-        sealed_file::write(&dir.join(NAME), &self)?;
+        write_sealed(&dir.join(NAME), &self)?;
         Ok(self)
     }
 
     /// The manifest in `dir`; `None` when there is none.
     pub(super) fn find(dir: &Path) -> anyhow::Result<Option<Self>> {
-        sealed_file::read(&dir.join(NAME), FORMAT)
+        read_sealed(&dir.join(NAME), FORMAT)
     }
 
     /// The manifest of this half in `dir`.

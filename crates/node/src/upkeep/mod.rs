@@ -2,17 +2,13 @@
 
 mod backup;
 mod bar;
-mod fold;
 mod manifest;
 mod models;
 mod offline;
-mod pace;
 mod people;
 mod person;
 mod restore;
 mod save;
-mod sealed_file;
-mod snapshot;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -25,13 +21,11 @@ use crate::cli::ConfigArgs;
 
 pub(crate) use backup::{Places, Sources};
 pub(crate) use models::{Wanted, rebuild, verify, verify_live};
-pub(crate) use offline::{log_config, stores_for};
-pub(crate) use pace::Pace;
+pub(crate) use offline::log_config;
 pub(crate) use people::{Engines, compliance};
 pub(crate) use person::{EraseArgs, ExportArgs, Whom, erase, export, find_user};
 pub(crate) use restore::{RestoreArgs, restore};
 pub(crate) use save::{BackupArgs, backup};
-pub(crate) use snapshot::{Snapshot, is_stopped};
 
 /// Which data directory.
 #[derive(Clone, Debug, Args)]

@@ -10,11 +10,9 @@ use klatch_embedded::stores::{Compared, Difference, ReadModel, Stores, StoresCon
 use klatch_ports::Offset;
 use klatch_ports::log::LogReader as _;
 use klatch_pump::Replayed;
+use klatch_retention::{Held, P0, Pace, Snapshot, end, fold, judge, run, start};
 use serde::{Deserialize, Serialize};
 
-use super::fold::{P0, end, fold, judge, run, start};
-use super::pace::Pace;
-use super::snapshot::{Held, Snapshot};
 use super::{ModelArgs, Which, bar, offline};
 use crate::config::Config;
 use crate::control;
@@ -325,21 +323,6 @@ impl Here<'_> {
             (self.held.renew(self.log, live, now)?, "the read models as they are")
         };
         Ok(format!("{}\n  base {base}", made.summary()))
-    }
-
-    /// Makes models that end before the log begins those of the snapshot; the workers do the rest.
-    /// Nobody may have them open.
-    pub(super) fn mend(&self, models: &[ReadModel]) -> anyhow::Result<()> {
-        for model in models {
-            let (manifest, at) = self.held.fill(self.dir, *model, &mut Pace::full())?;
-            tracing::warn!(
-                model = model.as_str(),
-                snapshot = manifest.number,
-                offset = at.0,
-                "a read model ended before the log begins, and was made of the snapshot"
-            );
-        }
-        Ok(())
     }
 }
 

@@ -7,13 +7,9 @@ use anyhow::{Context as _, bail};
 use klatch_domain::Clock;
 use klatch_embedded::disk::RealDisk;
 use klatch_embedded::log::{EmbeddedLog, LogConfig};
-use klatch_embedded::stores::{ReadModel, Stores, StoresConfig};
-use klatch_ports::Offset;
+use klatch_embedded::stores::{Stores, StoresConfig};
 
 use super::DataArgs;
-use super::fold::{P0, start};
-use super::models::Here;
-use super::snapshot::Snapshot;
 use crate::config::{self, Config};
 use crate::host::{SystemClock, SystemEntropy};
 
@@ -55,40 +51,5 @@ pub(super) fn open_log(config: &Config, dir: &Path) -> anyhow::Result<Arc<Embedd
 
 /// Opens the read models in `dir` as they are.
 pub(super) fn open_stores(log: &Arc<EmbeddedLog>, dir: &Path) -> anyhow::Result<Stores> {
-    let refuse_older = start(log)? > Offset::ZERO;
-    let config = StoresConfig { refuse_older, ..StoresConfig::default() };
-    Stores::open(dir, config).context("opening the read models")
-}
-
-/// Opens the read models in `dir`. Those that end before the log begins, because they are new or
-/// were lost, are made of the snapshot first.
-///
-/// # Errors
-/// They cannot be opened, or there is no snapshot, or it is damaged.
-pub(crate) fn stores_for(
-    log: &Arc<EmbeddedLog>,
-    dir: &Path,
-    snapshot: &Snapshot,
-) -> anyhow::Result<Stores> {
-    let (stores, start) = (open_stores(log, dir)?, start(log)?);
-    let mut short = Vec::new();
-    for model in ReadModel::ALL {
-        if stores.freeze(model).position(P0)?.offset < start {
-            short.push(model);
-        }
-    }
-    if short.is_empty() {
-        return Ok(stores);
-    }
-    drop(stores);
-    let held = snapshot.hold();
-    let here = Here { log, dir, held: &held };
-    here.mend(&short).with_context(|| {
-        let names: Vec<_> = short.iter().map(|model| model.as_str()).collect();
-        format!(
-            "the log begins after offset {start}, and these read models end before: {}",
-            names.join(", ")
-        )
-    })?;
-    open_stores(log, dir)
+    klatch_retention::open_stores(log, dir, StoresConfig::default())
 }

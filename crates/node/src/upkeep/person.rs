@@ -12,20 +12,20 @@ use klatch_compliance::Compliance;
 use klatch_domain::audit::By;
 use klatch_domain::{Entropy, UserId};
 use klatch_embedded::accounts::Accounts;
-use klatch_embedded::stores::Stores;
+use klatch_embedded::stores::{Stores, StoresConfig};
 use klatch_ports::accounts::{ClaimKind, Claims as _};
 use klatch_ports::api::compliance::ComplianceApi as _;
 use klatch_protocol::rest::compliance::{CheckedBody, ErasedBody};
 use klatch_protocol::sealed::KeyRing;
 use klatch_pump::{DeadLetters, Projection, ProjectionConfig, Projector};
+use klatch_retention::{P0, stores_for};
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::backup::Sources;
-use super::fold::P0;
 use super::people::{Engines, compliance};
-use super::{DataArgs, offline, save, stores_for};
+use super::{DataArgs, offline, save};
 use crate::config::Config;
 use crate::control;
 use crate::host::{self, SystemEntropy};
@@ -171,8 +171,9 @@ fn with_people<T>(
         let sources = save::sources(config, dir)?;
         let (log, at) = (Arc::clone(&sources.log), dir.to_owned());
         let snapshot = sources.snapshot.clone();
+        let stores = StoresConfig::default();
         let stores =
-            tokio::task::spawn_blocking(move || stores_for(&log, &at, &snapshot)).await??;
+            tokio::task::spawn_blocking(move || stores_for(&log, &at, &snapshot, stores)).await??;
         let stop = CancellationToken::new();
         let running = follow(&sources, &stores, &stop);
         let accounts = Arc::clone(&sources.accounts);

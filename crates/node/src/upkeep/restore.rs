@@ -19,14 +19,13 @@ use klatch_embedded::log::{EmbeddedLog, bump_epoch};
 use klatch_embedded::stores::{ReadModel, Stores, StoresConfig};
 use klatch_ports::log::LogReader as _;
 use klatch_protocol::sealed::KeyRing;
+use klatch_retention::{Pace, Snapshot, dump_name, end, fold, run, start};
 
 use super::backup::{ACCOUNTS, LEDGER};
 use super::manifest::{Half, Manifest};
 use super::models::Here;
-use super::pace::Pace;
 use super::people::{Engines, compliance};
-use super::snapshot::{Snapshot, dump_name};
-use super::{bar, fold, offline};
+use super::{bar, offline};
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
 use crate::host::{self, SystemClock, SystemEntropy};
@@ -112,7 +111,7 @@ fn fill(
     Accounts::load(dir, &mut dump).context("restoring the accounts")?;
 
     let log = offline::open_log(config, dir)?;
-    let (start, end) = (fold::start(&log)?, fold::end(&log)?);
+    let (start, end) = (start(&log)?, end(&log)?);
     let accounts = Arc::new(Accounts::open(dir)?);
     let keys = Arc::new(Keys::open(dir, Arc::new(SystemEntropy)).context("opening the keys")?);
     let records = end.0 - start.0;
@@ -150,9 +149,9 @@ fn make_models(
 /// Folds what was appended since into the read models.
 fn follow(dir: &Path, log: &Arc<EmbeddedLog>) -> anyhow::Result<()> {
     let stores = Stores::open(dir, StoresConfig::default())?;
-    let end = fold::end(log)?;
+    let end = end(log)?;
     for model in ReadModel::ALL {
-        fold::fold(log, (&stores, model), end, &mut Pace::full(), &mut |_| {})?;
+        fold(log, (&stores, model), end, &mut Pace::full(), &mut |_| {})?;
     }
     Ok(())
 }
@@ -204,7 +203,7 @@ fn forget(
         clock: Arc::new(SystemClock),
     };
     let people = compliance(engines, Vec::new());
-    let erased = fold::run(people.finish())?.context("applying the ledger of erasures")?;
+    let erased = run(people.finish())?.context("applying the ledger of erasures")?;
     let entries = ledger.read()?.len();
     Ok(vec![format!("{entries} erasures in the ledger, {} applied again", erased.len())])
 }
@@ -212,7 +211,7 @@ fn forget(
 /// Brings the accounts, which were copied a moment later than the log, in line with it.
 fn mend(dir: &Path, log: &EmbeddedLog, accounts: &Accounts) -> anyhow::Result<Vec<String>> {
     let stores = Stores::open(dir, StoresConfig::default())?;
-    let settled = fold::run(accounts.settle(log, &*stores.metadata))?;
+    let settled = run(accounts.settle(log, &*stores.metadata))?;
     let settled = settled.context("settling the accounts")?;
     let Settled { accounts, unannounced, released, sessions } = settled;
     Ok(vec![

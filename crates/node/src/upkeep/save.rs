@@ -7,10 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use klatch_embedded::accounts::Accounts;
 use klatch_embedded::keys::Keys;
+use klatch_retention::{Snapshot, run};
 
 use super::backup::{BackedUp, Places, Sources};
-use super::fold::run;
-use super::snapshot::Snapshot;
 use super::{DataArgs, bar, offline};
 use crate::config::Config;
 use crate::control;

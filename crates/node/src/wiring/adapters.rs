@@ -9,13 +9,13 @@ use klatch_embedded::disk::RealDisk;
 use klatch_embedded::key_index::KeyIndexStore;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
-use klatch_embedded::stores::{MessageStore, MetadataStore, Stores};
+use klatch_embedded::stores::{MessageStore, MetadataStore, Stores, StoresConfig};
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::kv::MemoryKv;
 use klatch_protocol::sealed::KeyRing;
+use klatch_retention::{Snapshot, stores_for};
 
 use super::Process;
-use crate::upkeep::Snapshot;
 
 /// Expanded keys remembered (twice this many, a kilobyte each).
 const KEY_RING: usize = 4096;
@@ -65,7 +65,7 @@ impl Adapters {
         let accounts =
             Accounts::open(&dir).with_context(|| format!("opening the accounts in {shown}"))?;
         let snapshot = Snapshot::of(&dir);
-        let stores = crate::upkeep::stores_for(&log, &dir, &snapshot)
+        let stores = stores_for(&log, &dir, &snapshot, StoresConfig::default())
             .with_context(|| format!("opening the read models in {shown}"))?;
         let key_index = KeyIndexStore::open(&dir)
             .with_context(|| format!("opening the key index in {shown}"))?;

@@ -9,17 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use klatch_domain::{Clock, Timestamp};
-use klatch_embedded::log::EmbeddedLog;
-use klatch_embedded::stores::Stores;
 use klatch_ports::Offset;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{Partition, StreamId};
+use klatch_retention::{Retention, is_stopped};
 use tokio_util::sync::CancellationToken;
 
 use super::{Adapters, Process};
 use crate::config::Keep;
-use crate::upkeep::{Snapshot, is_stopped};
 
 /// A server looks this soon after its start.
 const FIRST: Duration = Duration::from_mins(1);
@@ -55,11 +52,13 @@ pub(crate) fn start(process: &Process, adapters: &Adapters) -> Arc<RetentionStat
     let Keep::For(retention) = process.config.log.retention else { return stats };
     let job = Job {
         dir: process.config.server.data_dir.clone(),
-        log: Arc::clone(&adapters.log),
-        live: adapters.stores(),
-        snapshot: adapters.snapshot.clone(),
-        clock: Arc::clone(&process.clock),
-        retention: retention.0,
+        retention: Retention {
+            log: Arc::clone(&adapters.log),
+            live: adapters.stores(),
+            snapshot: adapters.snapshot.clone(),
+            clock: Arc::clone(&process.clock),
+            kept_for: retention.0,
+        },
         stop: process.stop.clone(),
         stats: Arc::clone(&stats),
     };
@@ -69,18 +68,14 @@ pub(crate) fn start(process: &Process, adapters: &Adapters) -> Arc<RetentionStat
 
 struct Job {
     dir: PathBuf,
-    log: Arc<EmbeddedLog>,
-    live: Stores,
-    snapshot: Snapshot,
-    clock: Arc<dyn Clock>,
-    retention: Duration,
+    retention: Retention,
     stop: CancellationToken,
     stats: Arc<RetentionStats>,
 }
 
 impl Job {
     async fn run(self: Arc<Self>) {
-        let pause = (self.retention / LOOKS).clamp(OFTEN_MOST, SELDOM_MOST);
+        let pause = (self.retention.kept_for / LOOKS).clamp(OFTEN_MOST, SELDOM_MOST);
         let mut wait = pause.min(FIRST);
         while self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             wait = pause;
@@ -99,17 +94,11 @@ impl Job {
         }
     }
 
-    /// Everything appended before this may be forgotten.
-    fn before(&self) -> Timestamp {
-        let retention = u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX);
-        Timestamp(self.clock.now().0.saturating_sub(retention))
-    }
-
     async fn has_work(&self) -> bool {
-        let start = self.log.start(StreamId::Messages, Partition(0)).await;
+        let start = self.retention.log.start(StreamId::Messages, Partition(0)).await;
         let start = start.unwrap_or(Offset::ZERO);
         self.stats.start.store(start.0, Ordering::Relaxed);
-        self.log.forgettable(self.before()) > start
+        self.retention.forgettable() > start
     }
 
     /// False when it stepped aside for somebody: it is done again soon.
@@ -134,24 +123,17 @@ impl Job {
 
     /// One snapshot, then what it lets go of; false when somebody else is at it. Blocks.
     fn forget(&self) -> anyhow::Result<bool> {
-        let Some(held) = self.snapshot.try_hold() else { return Ok(false) };
-        let mut pace = self.snapshot.gentle_pace(self.stop.clone());
-        let now = self.clock.now();
-        let manifest = held.advance(&self.log, &self.live, now, &mut pace)?;
+        let Retention { log, snapshot, clock, .. } = &self.retention;
+        let Some(held) = snapshot.try_hold() else { return Ok(false) };
+        let now = clock.now();
+        let mut pace = snapshot.gentle_pace(self.stop.clone());
+        let manifest = self.retention.cover(&held, &mut pace)?;
         self.stats.snapshot.store(manifest.number, Ordering::Relaxed);
         self.stats.covers.store(manifest.covers().0, Ordering::Relaxed);
         self.stats.verified_at.store(now.0 / 1_000, Ordering::Relaxed);
-        // Rows that a power cut takes back are read from the log again: it must hold them.
-        self.live.persist()?;
-        let (segments, before) = (self.log.segments(), self.before());
-        let goal = self.log.forgettable(before).min(manifest.covers());
-        for (name, floor) in self.log.floors()? {
-            if floor < goal {
-                tracing::warn!(consumer = name, %floor, "a consumer keeps the log from forgetting");
-            }
-        }
-        let start = self.log.forget(manifest.covers(), before)?;
-        let gone = segments.saturating_sub(self.log.segments()) as u64;
+        let segments = log.segments();
+        let start = self.retention.let_go(&manifest)?;
+        let gone = segments.saturating_sub(log.segments()) as u64;
         self.stats.start.store(start.0, Ordering::Relaxed);
         self.stats.forgotten.fetch_add(gone, Ordering::Relaxed);
         let (number, covers) = (manifest.number, manifest.covers());

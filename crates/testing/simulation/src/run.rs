@@ -19,6 +19,8 @@ use crate::trouble::{Happened, Trouble};
 /// Tokens were made long before, so that a clock that goes back finds them good.
 const TOKENS_BEFORE_S: u64 = 24 * 3_600;
 const NANOS_PER_MS: u64 = 1_000_000;
+/// In every so many seeds the log forgets.
+const FORGETS: u64 = 4;
 
 /// What came of a seed, when no promise was broken.
 #[derive(Clone, Debug)]
@@ -54,6 +56,11 @@ impl Outcome {
         let _ = klatch_checker::write(&self.canonical(), &mut bytes);
         digest(&bytes)
     }
+}
+
+/// Whether the log forgets in this seed.
+pub fn forgets(seed: u64) -> bool {
+    seed % FORGETS == 1
 }
 
 /// Runs `seed` for `time` (virtual; some hundred times faster than real). Nothing outside of it
@@ -93,7 +100,8 @@ fn whose(what: &What) -> (u8, u64) {
 
 async fn story(seed: u64, time: Duration, keep_in: PathBuf) -> Result<Outcome> {
     let dice = Dice::new(seed);
-    let machine = Arc::new(Machine::new(seed));
+    let machine = Arc::new(Machine::new(seed, forgets(seed))?);
+    let months = machine.clock.months();
     let network = Network::new(dice.part(1 << 40));
     let mut trouble = Trouble::begin(machine, Arc::clone(&network), dice.part(1 << 41)).await?;
     let (begun, mut last) = (Instant::now(), 0);
@@ -104,13 +112,16 @@ async fn story(seed: u64, time: Duration, keep_in: PathBuf) -> Result<Outcome> {
     });
     stage.token_time = Some(BEGINNING.0 / 1_000 - TOKENS_BEFORE_S);
     stage.keep_in = keep_in;
+    stage.forgets = forgets(seed);
+    stage.months = months;
     let stage = Arc::new(stage);
     let plan =
         Plan { people: 6, steady_rooms: 2, lobbies: 1, time, pause_ms: 120, seed, chapter: 0 };
     let town = Town::found_on(Arc::clone(&stage), plan).await.context("founding the town")?;
     let ran = town.live_while(trouble.happen(time)).await;
-    trouble.end().await;
+    let ended = trouble.end().await;
     let ran = ran?;
+    ended?;
     Ok(Outcome {
         clean: ran.clean,
         tally: ran.tally,

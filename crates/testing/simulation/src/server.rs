@@ -22,6 +22,7 @@ use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, Stores, TrustedIssuer, Tru
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
+use klatch_embedded::stores::Stores;
 use klatch_fanout::{FanOut, FanOutConfig};
 use klatch_gateway::{Hooks, Peer, Readiness, RequestId, Services};
 use klatch_limits::{Limiter, Policy};
@@ -30,26 +31,27 @@ use klatch_memory::bus::MemoryBus;
 use klatch_memory::erasures::Ledger;
 use klatch_memory::key_index::MemoryKeyIndex;
 use klatch_memory::kv::MemoryKv;
-use klatch_memory::messages::MessageStore;
-use klatch_memory::metadata::MetadataStore;
 use klatch_ports::Partition;
 use klatch_ports::log::{Append, Completion, EventAppender};
 use klatch_presence::{PresenceConfig, PresenceService};
 use klatch_protocol::sealed::KeyRing;
-use klatch_pump::{DeadLetters, Projection, ProjectionConfig, Projector};
+use klatch_pump::{DeadLetters, Projection, ProjectionConfig};
 use klatch_query::{Directory, Query, QueryConfig};
 use klatch_realtime::{Leaving, Realtime, RealtimeConfig};
+use klatch_soak::dice::Dice;
 use klatch_soak::token;
 use klatch_sync::Sync;
 use klatch_testkit::FlakyBus;
-use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::clerk;
+use crate::forget::{Forgetter, open_models};
 use crate::machine::Machine;
+use crate::models::Models;
 
 /// Instances of the roles that people speak to.
 const INSTANCES: usize = 2;
@@ -62,6 +64,8 @@ pub(crate) struct Life {
     pub(crate) log: Arc<EmbeddedLog>,
     /// What inboxes lose and repeat, by instance.
     pub(crate) inboxes: Vec<FlakyBus>,
+    /// Where the log forgets.
+    pub(crate) forgetter: Option<Arc<Forgetter>>,
     routers: Vec<Router>,
     realtimes: Vec<Realtime>,
     stop: CancellationToken,
@@ -92,8 +96,7 @@ struct Engines {
     machine: Arc<Machine>,
     log: Arc<EmbeddedLog>,
     appender: Arc<Waking>,
-    messages: Arc<MessageStore>,
-    metadata: Arc<MetadataStore>,
+    models: Models,
     bus: MemoryBus,
     kv: MemoryKv,
     stop: CancellationToken,
@@ -103,18 +106,21 @@ impl Life {
     /// Opens what is on the disk and starts everything on it.
     pub(crate) async fn begin(machine: &Arc<Machine>, seed: u64) -> Result<Self> {
         let clock = Arc::clone(&machine.clock) as Arc<dyn Clock>;
-        let config = Machine::log_config();
+        let config = machine.log_config();
         let log = EmbeddedLog::open_stepped(machine.disk.disk(), config, clock, &*machine.entropy)
             .context("opening the log")?;
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let appender = Arc::new(Waking { log: Arc::clone(&log), wake: Arc::clone(&wake) });
         tokio::spawn(step(Arc::clone(machine), Arc::clone(&log), wake, stop.clone()));
+        let stores = match &machine.files {
+            Some(files) => Some(open_models(machine, files, &log).context("opening read models")?),
+            None => None,
+        };
         let engines = Engines {
             machine: Arc::clone(machine),
             log: Arc::clone(&log),
             appender,
-            messages: Arc::default(),
-            metadata: Arc::new(MetadataStore::new()),
+            models: stores.as_ref().map_or_else(Models::in_memory, Models::on_files),
             bus: MemoryBus::default(),
             kv: MemoryKv::default(),
             stop: stop.clone(),
@@ -128,7 +134,8 @@ impl Life {
             realtimes.push(realtime);
             inboxes.push(inbox);
         }
-        Ok(Self { log, inboxes, routers, realtimes, stop })
+        let forgetter = stores.and_then(|live| engines.start_forgetting(live, seed));
+        Ok(Self { log, inboxes, forgetter, routers, realtimes, stop })
     }
 
     /// How many instances can be dialled.
@@ -186,12 +193,7 @@ async fn step(
 
 impl Engines {
     async fn start_workers(&self) -> Result<()> {
-        let (messages, metadata) = (Arc::clone(&self.messages), Arc::clone(&self.metadata));
-        let projectors: [Arc<dyn Projector>; 2] = [
-            Arc::new(MessageWriterProjector::new(messages.clone(), messages)),
-            Arc::new(MetaWriterProjector::new(metadata.clone(), metadata)),
-        ];
-        for projector in projectors {
+        for projector in self.models.projectors() {
             let entropy = Arc::clone(&self.machine.entropy) as Arc<dyn Entropy>;
             let dead = DeadLetters::new(Arc::clone(&self.appender) as _, entropy);
             let log = Arc::clone(&self.log) as _;
@@ -201,7 +203,7 @@ impl Engines {
         }
         let deps = klatch_fanout::Deps {
             log: Arc::clone(&self.log) as _,
-            metadata: Arc::clone(&self.metadata) as _,
+            metadata: Arc::clone(&self.models.metadata),
             presence: Arc::new(self.kv.clone()),
             bus: Arc::new(self.bus.clone()),
             key_ring: self.ring(),
@@ -212,6 +214,16 @@ impl Engines {
         Ok(())
     }
 
+    fn start_forgetting(&self, live: Stores, seed: u64) -> Option<Arc<Forgetter>> {
+        let (dice, stop) = (Dice::new(seed), self.stop.clone());
+        let (machine, audit) = (&self.machine, self.audit());
+        let fate = (stop.clone(), dice.part(1));
+        let forgetter = Forgetter::new(machine, (&self.log, live), Arc::clone(&audit), fate)?;
+        tokio::spawn(clerk::write(Arc::clone(machine), audit, (stop, dice.part(2))));
+        tokio::spawn(Arc::clone(&forgetter).run());
+        Some(forgetter)
+    }
+
     async fn start_instance(&self, inbox: &FlakyBus) -> Result<(Router, Realtime)> {
         let ring = self.ring();
         let auth = Arc::new(self.auth(&ring)?);
@@ -219,8 +231,8 @@ impl Engines {
         let deps = klatch_command::Deps {
             log: Arc::clone(&self.appender) as _,
             reader: Arc::clone(&self.log) as _,
-            messages: Arc::clone(&self.messages) as _,
-            metadata: Arc::clone(&self.metadata) as _,
+            messages: Arc::clone(&self.models.messages),
+            metadata: Arc::clone(&self.models.metadata),
             claims: Arc::clone(&self.machine.accounts) as _,
             key_ring: Arc::clone(&ring),
             key_index: Arc::new(MemoryKeyIndex::default()),
@@ -297,8 +309,8 @@ impl Engines {
             ring: self.ring(),
             appender: Arc::clone(&self.appender) as _,
             log: Arc::clone(&self.log) as _,
-            messages: Arc::clone(&self.messages) as _,
-            metadata: Arc::clone(&self.metadata) as _,
+            messages: Arc::clone(&self.models.messages),
+            metadata: Arc::clone(&self.models.metadata),
             memories: Vec::new(),
             audit: self.audit(),
             clock: self.clock(),
@@ -308,7 +320,7 @@ impl Engines {
     fn queries(&self, ring: &Arc<KeyRing>) -> Arc<Query> {
         let config = QueryConfig::default();
         let directory = Arc::new(Directory::new(
-            Arc::clone(&self.metadata) as _,
+            Arc::clone(&self.models.metadata),
             Arc::clone(&self.log) as _,
             self.ring(),
             config.directory_users_max,
@@ -318,9 +330,9 @@ impl Engines {
             let _ = stop.run_until_cancelled(followed.run()).await;
         });
         let deps = klatch_query::Deps {
-            messages: Arc::clone(&self.messages) as _,
-            activity: Arc::clone(&self.messages) as _,
-            metadata: Arc::clone(&self.metadata) as _,
+            messages: Arc::clone(&self.models.messages),
+            activity: Arc::clone(&self.models.activity),
+            metadata: Arc::clone(&self.models.metadata),
             log: Arc::clone(&self.log) as _,
             keys: Arc::clone(ring),
             directory,
@@ -333,8 +345,8 @@ impl Engines {
             kv: Arc::new(self.kv.clone()),
             writer: Arc::new(self.kv.clone()),
             bus: Arc::new(self.bus.clone()),
-            rooms: Arc::clone(&self.metadata) as _,
-            members: Arc::clone(&self.metadata) as _,
+            rooms: Arc::clone(&self.models.metadata) as _,
+            members: Arc::clone(&self.models.metadata) as _,
             clock: self.clock(),
         };
         PresenceService::new(deps, PresenceConfig::default())
@@ -355,12 +367,12 @@ impl Engines {
             limits: self.limits(),
             presence: Arc::new(self.kv.clone()),
             log: Arc::clone(&self.log) as _,
-            metadata: Arc::clone(&self.metadata) as _,
+            metadata: Arc::clone(&self.models.metadata),
             sync: Sync {
                 log: Arc::clone(&self.log) as _,
-                metadata: Arc::clone(&self.metadata) as _,
-                messages: Arc::clone(&self.messages) as _,
-                activity: Arc::clone(&self.messages) as _,
+                metadata: Arc::clone(&self.models.metadata),
+                messages: Arc::clone(&self.models.messages),
+                activity: Arc::clone(&self.models.activity),
             },
             keys,
             clock: self.clock(),

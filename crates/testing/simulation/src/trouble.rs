@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use klatch_retention::Pace;
 use klatch_soak::dice::Dice;
 use klatch_soak::load::Kills;
 use klatch_testkit::BusFaults;
 use tokio::time::Instant;
 
+use crate::files::Left;
+use crate::forget::Forgotten;
 use crate::machine::Machine;
 use crate::net::Network;
 use crate::server::Life;
@@ -38,6 +41,10 @@ pub struct Happened {
     pub lossy_inboxes: u32,
     /// The clock was off by an hour for a while.
     pub clock_jumps: u32,
+    /// A month passed while the machine was off.
+    pub months: u32,
+    /// What came of forgetting, where the log forgets.
+    pub forgotten: Forgotten,
 }
 
 impl Happened {
@@ -51,6 +58,8 @@ impl Happened {
         self.slow_disks += other.slow_disks;
         self.lossy_inboxes += other.lossy_inboxes;
         self.clock_jumps += other.clock_jumps;
+        self.months += other.months;
+        self.forgotten.add(other.forgotten);
     }
 }
 
@@ -61,6 +70,8 @@ pub(crate) struct Trouble {
     pub(crate) dice: Dice,
     pub(crate) happened: Happened,
     life: Arc<Life>,
+    /// Power cuts before this life.
+    cuts: u64,
 }
 
 impl Trouble {
@@ -72,7 +83,7 @@ impl Trouble {
     ) -> Result<Self> {
         let life = Arc::new(Life::begin(&machine, dice.roll()).await?);
         network.lead_to(Arc::clone(&life));
-        Ok(Self { machine, network, dice, happened: Happened::default(), life })
+        Ok(Self { machine, network, dice, happened: Happened::default(), life, cuts: 0 })
     }
 
     /// Lets things happen for as long as `time`, and then puts everything right.
@@ -94,14 +105,23 @@ impl Trouble {
 
     /// The last life ends, and all that it held is given back: connections and their role hold
     /// each other until they end.
-    pub(crate) async fn end(&mut self) {
+    ///
+    /// # Errors
+    /// A promise was broken of which people know nothing.
+    pub(crate) async fn end(&mut self) -> Result<()> {
+        if let Some(forgetter) = &self.life.forgetter {
+            forgetter.finally().await?;
+        }
+        self.happened.forgotten = *self.machine.forgotten.lock();
         self.network.cut();
         self.life.end();
         tokio::time::sleep(LAST_WORDS).await;
+        self.machine.judge()
     }
 
     async fn one(&mut self) -> Result<()> {
-        match self.dice.below(100) {
+        let kinds = if self.machine.files.is_some() { 200 } else { 100 };
+        match self.dice.below(kinds) {
             0..12 => {
                 self.happened.power_cuts += 1;
                 self.cut_power().await?;
@@ -120,6 +140,7 @@ impl Trouble {
             }
             54..64 => {
                 self.happened.full_disks += 1;
+                self.machine.set_ailing(true);
                 let room = self.dice.below(40_000);
                 self.machine.disk.set_capacity(self.machine.disk.used() + room);
             }
@@ -141,13 +162,62 @@ impl Trouble {
                 let skew = if self.dice.chance(50) { HOUR_MS } else { -HOUR_MS };
                 self.machine.clock.set_skew(skew);
             }
+            100..130 => self.pass_a_month().await?,
+            130.. => self.disturb_forgetting().await?,
             _ => self.mend(),
         }
         Ok(())
     }
 
+    /// The machine is off for a month.
+    async fn pass_a_month(&mut self) -> Result<()> {
+        self.happened.months += 1;
+        self.network.cut();
+        self.life.end();
+        self.machine.clock.pass_a_month();
+        self.restart().await
+    }
+
+    /// Something happens while the log forgets.
+    async fn disturb_forgetting(&mut self) -> Result<()> {
+        let forgets = |life: &Life| life.forgetter.clone().filter(|forgetter| forgetter.has_work());
+        if forgets(&self.life).is_none() {
+            self.pass_a_month().await?;
+        }
+        let Some(forgetter) = forgets(&self.life) else { return Ok(()) };
+        let kind = self.dice.below(8);
+        if kind < 2 {
+            let pieces = self.dice.below(3);
+            forgetter.cover(&mut Pace::broken_off_after(pieces));
+            return if kind == 0 { self.restart().await } else { self.cut_power().await };
+        }
+        let Some(covered) = forgetter.cover(&mut Pace::full()) else { return Ok(()) };
+        match kind {
+            2 => {
+                self.machine.forgotten.lock().unused += 1;
+                self.cut_power().await
+            }
+            3 => {
+                self.machine.set_ailing(true);
+                self.machine.disk.fail_syncs_after(self.dice.below(4));
+                forgetter.let_go(&covered).await;
+                self.machine.disk.mend();
+                self.machine.set_ailing(false);
+                Ok(())
+            }
+            _ => {
+                self.machine.disk.power_cut_after(self.dice.below(10));
+                forgetter.let_go(&covered).await;
+                // It may have taken fewer steps.
+                self.machine.disk.mend();
+                self.restart().await
+            }
+        }
+    }
+
     fn mend(&self) {
         self.machine.disk.set_capacity(u64::MAX);
+        self.machine.set_ailing(false);
         self.machine.set_disk_ms(4);
         self.machine.clock.set_skew(0);
         for inbox in &self.life.inboxes {
@@ -180,6 +250,7 @@ impl Trouble {
     /// Syncs fail from one of the next on: the log must give up by itself.
     async fn fail_syncs(&mut self) -> Result<()> {
         let mut fatal = self.life.log.fatal();
+        self.machine.set_ailing(true);
         self.machine.disk.fail_syncs_after(self.dice.below(4));
         let gave_up = fatal.wait_for(Option::is_some);
         // With nothing to write there is nothing to fail.
@@ -196,6 +267,15 @@ impl Trouble {
         tokio::time::sleep(pause).await;
         // A disk that is full is made space on before anyone starts a server.
         self.machine.disk.set_capacity(u64::MAX);
+        self.machine.set_ailing(false);
+        if let Some(files) = &self.machine.files {
+            let cuts = self.machine.disk.power_cuts();
+            files.next(if cuts == self.cuts { Left::All } else { Left::Cut })?;
+            self.cuts = cuts;
+            if self.dice.chance(25) {
+                files.lose_models()?;
+            }
+        }
         let seed = self.dice.roll();
         let life = Life::begin(&self.machine, seed).await.context("after a crash")?;
         self.life = Arc::new(life);

@@ -12,8 +12,8 @@ use sha2::Sha256;
 pub const ISSUER: &str = "soak";
 /// What it signs with; the servers that trust it listen on loopback and hold nothing of anybody.
 pub const SECRET: &str = "a secret of servers under test, on loopback only";
-/// Seconds that a token is good for: longer than any run.
-pub const LIFE_S: u64 = 30 * 24 * 3600;
+/// Seconds that a token is good for: longer than any run, also one in which months pass.
+pub const LIFE_S: u64 = 3 * 366 * 24 * 3600;
 
 /// Milliseconds since 1970.
 pub fn unix_millis() -> u64 {

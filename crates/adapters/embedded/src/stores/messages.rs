@@ -18,7 +18,7 @@ use super::activity_write::Memory;
 use super::layout::{HEAD, MAIN, MESSAGE_EXTERNAL, OTHER};
 use super::staged::Staged;
 use super::{Rows, View, activity, activity_write, layout, row};
-use crate::engine::{blocking, corrupt};
+use crate::engine::corrupt;
 
 /// Message history and room heads on disk.
 #[derive(Debug)]
@@ -64,12 +64,12 @@ impl MessageStore {
     /// When the disk refuses.
     pub async fn wipe(&self) -> PortResult<()> {
         let inner = Arc::clone(&self.inner);
-        blocking("wiping messages", move || {
+        let wipe = move || {
             let mut memory = inner.memory.lock();
             *memory = Memory::default();
             inner.rows.wipe()
-        })
-        .await
+        };
+        self.inner.rows.blocking("wiping messages", wipe).await
     }
 
     /// How often readers asked since the start, for metrics.
@@ -198,7 +198,8 @@ impl MessageReader for MessageStore {
         look: usize,
     ) -> PortResult<(Vec<Message>, Option<MessagePlace>)> {
         let rows = self.rows();
-        blocking("reading messages", move || of_person(&rows.view(), person, after, look)).await
+        let read = move || of_person(&rows.view(), person, after, look);
+        self.inner.rows.blocking("reading messages", read).await
     }
 }
 
@@ -246,7 +247,7 @@ impl MessageWriter for MessageStore {
 
     async fn commit(&self, commit: MessageCommit) -> PortResult<()> {
         let inner = Arc::clone(&self.inner);
-        blocking("committing messages", move || inner.write(&commit)).await
+        self.inner.rows.blocking("committing messages", move || inner.write(&commit)).await
     }
 
     async fn advance(&self, partition: Partition, applied: Applied) -> PortResult<()> {

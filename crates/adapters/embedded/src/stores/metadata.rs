@@ -20,7 +20,7 @@ use super::layout::{
     MEMBER, NUMBER, OWNER, PUBLIC, ROOM, ROOM_EXTERNAL, STAY, USER, USER_EXTERNAL,
 };
 use super::{Rows, View, layout, metadata_write, row};
-use crate::engine::{blocking, failed};
+use crate::engine::failed;
 
 /// Users, rooms and members on disk.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl MetadataStore {
     /// When the disk refuses.
     pub async fn wipe(&self) -> PortResult<()> {
         let rows = Arc::clone(&self.rows);
-        blocking("wiping metadata", move || rows.wipe()).await
+        self.rows.blocking("wiping metadata", move || rows.wipe()).await
     }
 
     /// How often readers asked since the start, for metrics.
@@ -205,7 +205,8 @@ impl MemberReader for MetadataStore {
 
     async fn numbers_at(&self, room: RoomId, seq: Seq) -> PortResult<Vec<UserNumber>> {
         let rows = Arc::clone(&self.rows);
-        blocking("reading members", move || numbers_at(&rows.view(), room, seq)).await
+        let read = move || numbers_at(&rows.view(), room, seq);
+        self.rows.blocking("reading members", read).await
     }
 
     async fn rooms_of(
@@ -247,7 +248,8 @@ impl MetadataWriter for MetadataStore {
 
     async fn commit(&self, commit: MetadataCommit) -> PortResult<()> {
         let rows = Arc::clone(&self.rows);
-        blocking("committing metadata", move || metadata_write::write(&rows, &commit)).await
+        let write = move || metadata_write::write(&rows, &commit);
+        self.rows.blocking("committing metadata", write).await
     }
 
     async fn advance(&self, partition: Partition, applied: Applied) -> PortResult<()> {

@@ -73,6 +73,9 @@ pub struct StoresConfig {
     /// Whether rows that an older build wrote are refused. Otherwise they are forgotten at opening,
     /// which is right while the log still holds everything they were made from.
     pub refuse_older: bool,
+    /// Whether all work is done on the caller's thread: for simulations, where the same calls must
+    /// come to the same in the same order.
+    pub in_place: bool,
 }
 
 const MIB: u64 = 1 << 20;
@@ -86,12 +89,13 @@ impl Default for StoresConfig {
             journal_bytes: 64 * MIB,
             open_files: 128,
             refuse_older: false,
+            in_place: false,
         }
     }
 }
 
-/// The opened read models.
-#[derive(Debug)]
+/// The opened read models. Clones are handles to the same ones.
+#[derive(Clone, Debug)]
 pub struct Stores {
     /// Message history and room heads.
     pub messages: Arc<MessageStore>,
@@ -173,6 +177,8 @@ struct Rows {
     life: RwLock<Arc<Life>>,
     /// Held while committing or wiping: one writer at a time.
     writing: Mutex<()>,
+    /// See [`StoresConfig::in_place`].
+    in_place: bool,
     progress: Progress,
     reads: AtomicU64,
 }
@@ -206,14 +212,19 @@ impl Rows {
             ReadModel::Metadata => config.metadata_buffer_bytes,
         };
         let dir = dir.join("stores").join(model.as_str());
-        Self::open(dir, sizes, buffer_bytes, config.refuse_older)
+        Self::open(dir, sizes, buffer_bytes, config)
     }
 
-    fn open(dir: PathBuf, sizes: Sizes, buffer_bytes: u64, refuse_older: bool) -> PortResult<Self> {
+    fn open(
+        dir: PathBuf,
+        sizes: Sizes,
+        buffer_bytes: u64,
+        StoresConfig { refuse_older, in_place, .. }: StoresConfig,
+    ) -> PortResult<Self> {
         let buffer = Buffer::new(buffer_bytes);
         let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
         let (writing, progress, reads) = (Mutex::default(), Progress::default(), AtomicU64::new(0));
-        let rows = Self { dir, sizes, buffer, life, writing, progress, reads };
+        let rows = Self { dir, sizes, buffer, life, writing, in_place, progress, reads };
         if !rows.life.read().is_of_this_form()? {
             if refuse_older {
                 return Err(older_form(&rows.dir));
@@ -227,6 +238,15 @@ impl Rows {
             rows.progress.load(layout::partition_of(&key)?, row::decode_position(&value)?);
         }
         Ok(rows)
+    }
+
+    /// Works where that holds up no other task.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce() -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        if self.in_place { work() } else { engine::blocking(operation, work).await }
     }
 
     /// All rows as of the newest finished commit, for a reader; counted.

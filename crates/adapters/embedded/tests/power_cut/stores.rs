@@ -27,6 +27,7 @@ const SMALL: StoresConfig = StoresConfig {
     journal_bytes: 64 << 20,
     open_files: 32,
     refuse_older: false,
+    in_place: false,
 };
 
 /// What is committed (every commit follows from its life and number alone), and how much.

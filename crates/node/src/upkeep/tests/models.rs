@@ -8,12 +8,10 @@ use klatch_ports::log::LogReader as _;
 use klatch_ports::messages::Applied;
 use klatch_ports::{Offset, Partition, StreamId};
 use klatch_pump::Projector;
+use klatch_retention::{Pace, Snapshot, run};
 use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 
-use super::super::fold::run;
 use super::super::models::{Checked, Here};
-use super::super::pace::Pace;
-use super::super::snapshot::Snapshot;
 use super::super::{ModelArgs, models};
 use super::story::{Dice, data, open, tell};
 

@@ -7,17 +7,20 @@ use klatch_domain::Timestamp;
 use klatch_embedded::log::EmbeddedLog;
 use klatch_embedded::stores::{Digest, ReadModel, Stores, StoresConfig};
 use klatch_ports::Offset;
+use klatch_retention::{Pace, Snapshot, end, is_stopped, start};
 use klatch_testkit::ManualClock;
 use tokio_util::sync::CancellationToken;
 
-use super::super::fold::{end, start};
 use super::super::models::Here;
-use super::super::pace::Pace;
-use super::super::snapshot::{Snapshot, is_stopped};
-use super::super::{Model, ModelArgs, models, stores_for};
+use super::super::{Model, ModelArgs, models};
 use super::story::{Dice, data, follow, open_small, tell};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn stores_for(world: &World) -> anyhow::Result<Stores> {
+    let config = StoresConfig::default();
+    klatch_retention::stores_for(&world.log, world.path(), &world.snapshot, config)
+}
 
 /// A data directory whose log has forgotten a part, and what its rows were before.
 struct World {
@@ -115,7 +118,7 @@ fn a_snapshot_is_brought_further_and_counts_on() {
 fn read_models_that_were_lost_begin_with_the_snapshot() {
     let world = World::new();
     Stores::discard(world.path(), ReadModel::Messages).unwrap();
-    let stores = stores_for(&world.log, world.path(), &world.snapshot).unwrap();
+    let stores = stores_for(&world).unwrap();
     follow(&world.log, &stores, end(&world.log).unwrap());
     assert_eq!(digests(&stores), world.rows);
 }
@@ -125,7 +128,7 @@ fn without_a_snapshot_lost_read_models_are_told_and_nothing_is_made_up() {
     let world = World::new();
     std::fs::remove_dir_all(world.path().join("snapshot")).unwrap();
     Stores::discard(world.path(), ReadModel::Metadata).unwrap();
-    let told = stores_for(&world.log, world.path(), &world.snapshot).unwrap_err();
+    let told = stores_for(&world).unwrap_err();
     let told = format!("{told:#}");
     assert!(told.contains("metadata") && told.contains("no snapshot"), "{told}");
     assert!(world.advance().is_err());

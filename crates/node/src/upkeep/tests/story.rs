@@ -18,11 +18,10 @@ use klatch_embedded::stores::{ReadModel, Stores};
 use klatch_ports::log::{Append, EventAppender as _, Expected};
 use klatch_ports::{Offset, StreamId};
 use klatch_protocol::event;
+use klatch_retention::{Pace, fold, run};
 use klatch_testkit::{ManualClock, SeededEntropy};
 use smallvec::smallvec;
 
-use super::super::fold::{fold, run};
-use super::super::pace::Pace;
 use super::super::{DataArgs, offline};
 use crate::cli::ConfigArgs;
 

@@ -1,7 +1,8 @@
 //! The job on real engines.
 
-use klatch_embedded::stores::{ReadModel, StoresConfig};
+use klatch_embedded::stores::{ReadModel, Stores, StoresConfig};
 use klatch_ports::log::{EventConsumer as _, LogReader as _};
+use klatch_retention::Snapshot;
 use klatch_testkit::ManualClock;
 
 use super::*;
@@ -34,11 +35,13 @@ impl World {
         assert_eq!(log.end(STREAM, HERE).await.unwrap(), Offset(1_521));
         let job = Job {
             dir: dir.path().to_owned(),
-            log,
-            live,
-            snapshot: Snapshot::of(dir.path()),
-            clock: Arc::new(clock.clone()),
-            retention: MONTH,
+            retention: Retention {
+                log,
+                live,
+                snapshot: Snapshot::of(dir.path()),
+                clock: Arc::new(clock.clone()),
+                kept_for: MONTH,
+            },
             stop: CancellationToken::new(),
             stats: Arc::default(),
         };
@@ -51,7 +54,7 @@ impl World {
             let job = Arc::clone(&self.job);
             tokio::task::spawn_blocking(move || job.round()).await.unwrap();
         }
-        self.job.log.start(STREAM, HERE).await.unwrap()
+        self.job.retention.log.start(STREAM, HERE).await.unwrap()
     }
 
     fn failures(&self) -> u64 {
@@ -78,7 +81,7 @@ async fn nothing_is_done_while_nothing_is_old_and_then_all_of_it_goes() {
 #[tokio::test]
 async fn a_consumer_that_has_not_passed_holds_the_log() {
     let world = World::new().await;
-    let log = &world.job.log;
+    let log = &world.job.retention.log;
     let mut consumer = log.open("slow", STREAM, HERE, Offset::ZERO).await.unwrap();
     let got = consumer.fetch(700, Duration::ZERO).await.unwrap();
     world.clock.advance(MONTH * 2);
@@ -91,7 +94,7 @@ async fn a_consumer_that_has_not_passed_holds_the_log() {
 #[tokio::test]
 async fn nothing_is_forgotten_while_the_snapshot_is_damaged_or_rows_differ() {
     let world = World::new().await;
-    let log = &world.job.log;
+    let log = &world.job.retention.log;
     let mut consumer = log.open("slow", STREAM, HERE, Offset::ZERO).await.unwrap();
     let got = consumer.fetch(700, Duration::ZERO).await.unwrap();
     consumer.ack(got.last().unwrap().record.offset).await.unwrap();

@@ -89,6 +89,7 @@ impl Live {
             pending: Arc::clone(&pending),
             connection,
             answered: !resumes,
+            greeted: Value::Null,
             held: Vec::new(),
             delta: resumed::Delta::default(),
             truncated: Arc::clone(&truncated),
@@ -167,6 +168,8 @@ struct Reader {
     pending: Pending,
     connection: u64,
     answered: bool,
+    /// The positions of the greeting.
+    greeted: Value,
     /// Events before the answer to a resume, or in its parts.
     held: Vec<Event>,
     delta: resumed::Delta,
@@ -234,9 +237,9 @@ impl Reader {
             "hello" => {
                 let user = payload.pointer("/user/userId").and_then(Value::as_str);
                 anyhow::ensure!(user == Some(self.who.user.as_str()), "a hello to somebody else");
+                self.greeted = payload.get("positions").context("no positions")?.clone();
                 if self.answered {
-                    let positions = payload.get("positions").context("no positions")?;
-                    self.own.set_positions(positions)?;
+                    self.own.set_positions(&self.greeted)?;
                     self.share();
                 }
             }
@@ -248,7 +251,11 @@ impl Reader {
             }
             "invalid" => {
                 self.stage.tiers.invalid.fetch_add(1, Ordering::Relaxed);
-                anyhow::bail!("positions that the server gave are invalid");
+                let reason = text(payload, "reason")?;
+                let may_be = self.stage.forgets && reason.as_str() == "forgotten";
+                anyhow::ensure!(may_be, "positions that the server gave are invalid");
+                self.begin_anew()?;
+                ready.take().map(|ready| ready.send(()));
             }
             "ack" | "error" | "pong" => {
                 self.answer(frame);

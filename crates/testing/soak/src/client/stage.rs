@@ -26,6 +26,10 @@ pub struct Stage {
     pub tiers: Tiers,
     /// Where a history that breaks a promise is kept.
     pub keep_in: PathBuf,
+    /// Whether servers forget: positions may then be too old to mean anything.
+    pub forgets: bool,
+    /// Grows when so much time has passed that no server remembers a key of before.
+    pub months: Arc<AtomicU64>,
     recorder: Recorder,
     connections: AtomicU64,
     acknowledged: AtomicU64,
@@ -100,6 +104,8 @@ impl Stage {
             stays: Stays::default(),
             tiers: Tiers::default(),
             keep_in: std::env::temp_dir(),
+            forgets: false,
+            months: Arc::default(),
             recorder: Recorder::new(clock),
             connections: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
@@ -116,6 +122,11 @@ impl Stage {
     /// Acknowledged sends and live events up to now.
     pub fn progress(&self) -> (u64, u64) {
         (self.acknowledged.load(Ordering::Relaxed), self.frames.load(Ordering::Relaxed))
+    }
+
+    /// What [`Stage::months`] is now.
+    pub(crate) fn month(&self) -> u64 {
+        self.months.load(Ordering::Relaxed)
     }
 
     /// A send was acknowledged.

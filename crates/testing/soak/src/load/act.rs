@@ -87,6 +87,8 @@ struct Letter {
     room: Name,
     key: String,
     text: String,
+    /// The month in which it was written: its key means nothing in the next.
+    month: u64,
 }
 
 #[derive(Debug)]
@@ -178,14 +180,14 @@ impl Actor {
     /// One to five messages at once.
     async fn write_some(&mut self) {
         let count = if self.dice.chance(20) { 2 + self.dice.below(4) } else { 1 };
-        let mut letters = Vec::new();
+        let (mut letters, month) = (Vec::new(), self.person.stage().month());
         for _ in 0..count {
             let Some(room) = self.room() else { return };
             self.written += 1;
             let key = format!("{}-{}", self.person.process(), self.written);
             let filler =
                 "lorem ipsum é 漢字 🎈 ".repeat(usize::try_from(self.dice.below(8)).unwrap_or(0));
-            letters.push(Letter { room, text: format!("{key} {filler}"), key });
+            letters.push(Letter { room, text: format!("{key} {filler}"), key, month });
         }
         self.tally.sends += count;
         let way = self.way();
@@ -224,6 +226,11 @@ impl Actor {
         }
     }
 
+    /// Whether no server remembers its key any more, so that it is not to be sent again.
+    fn is_too_old(&self, letter: &Letter) -> bool {
+        letter.month != self.person.stage().month()
+    }
+
     async fn retry_one(&mut self) {
         let at = self.dice.below(self.open.len() as u64);
         let Ok(at) = usize::try_from(at) else { return };
@@ -231,6 +238,9 @@ impl Actor {
             return;
         }
         let letter = self.open.swap_remove(at);
+        if self.is_too_old(&letter) {
+            return;
+        }
         self.tally.retries += 1;
         let way = self.way();
         let outcome = self.person.send(way, &letter.room, &letter.key, &letter.text).await;
@@ -241,6 +251,9 @@ impl Actor {
     async fn repeat(&mut self) {
         let at = usize::try_from(self.dice.below(self.own.len() as u64)).unwrap_or(0);
         let Some(letter) = self.own.get(at).map(|own| own.letter.clone()) else { return };
+        if self.is_too_old(&letter) {
+            return;
+        }
         self.tally.repeats += 1;
         let way = self.way();
         let outcome = self.person.send(way, &letter.room, &letter.key, &letter.text).await;

@@ -78,6 +78,7 @@ const WHOLE: &[&str] = &[
     "klatch-command",
     "klatch-compliance",
     "klatch-domain",
+    "klatch-embedded",
     "klatch-fanout",
     "klatch-gateway",
     "klatch-limits",
@@ -89,6 +90,7 @@ const WHOLE: &[&str] = &[
     "klatch-pump",
     "klatch-query",
     "klatch-realtime",
+    "klatch-retention",
     "klatch-soak",
     "klatch-sync",
     "klatch-testkit",
@@ -155,11 +157,20 @@ const TABLE: &[Arrows] = &[
             "klatch-pump",
             "klatch-query",
             "klatch-realtime",
+            "klatch-retention",
             "klatch-soak",
             "klatch-sync",
             "klatch-workers",
         ],
         &["klatch-checker", "klatch-testkit"],
+    ),
+    // A part of the binary that the simulation runs as well: work on the embedded engines with the
+    // workers' code.
+    row(
+        "crates/retention",
+        "klatch-retention",
+        &["klatch-domain", "klatch-embedded", "klatch-ports", "klatch-pump", "klatch-workers"],
+        &[],
     ),
     row("crates/testing/conformance", "klatch-conformance", PORTS, &[]),
     row("crates/testing/testkit", "klatch-testkit", PORTS, &[]),
@@ -193,7 +204,15 @@ const TABLE: &[Arrows] = &[
 /// Third-party crates that only the named packages may use, and why.
 const ONLY_IN: &[(&str, &[&str], &str)] = &[(
     "anyhow",
-    &["klatch", "klatch-e2e", "klatch-loadgen", "klatch-simulation", "klatch-soak", "xtask"],
+    &[
+        "klatch",
+        "klatch-e2e",
+        "klatch-loadgen",
+        "klatch-retention",
+        "klatch-simulation",
+        "klatch-soak",
+        "xtask",
+    ],
     "callers act on the kind of an error, so give this crate an error type",
 )];
 

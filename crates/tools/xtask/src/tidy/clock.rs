@@ -6,7 +6,7 @@ use super::source::{Source, has_word, is_word_at};
 use super::tree::Tree;
 
 /// The only places in `src` folders that read a clock of the standard library.
-const ALLOWED: &[&str] = &["crates/node/", "crates/testing/", "crates/tools/"];
+const ALLOWED: &[&str] = &["crates/node/", "crates/retention/", "crates/testing/", "crates/tools/"];
 
 const ADVICE: &str = "take a klatch_domain::clock::Clock, or tokio::time::Instant for a span; \
                       places that may are in ALLOWED in xtask/src/tidy/clock.rs";

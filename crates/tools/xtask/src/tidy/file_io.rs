@@ -8,6 +8,7 @@ const ALLOWED: &[&str] = &[
     "crates/adapters/embedded/",
     "crates/adapters/log/",
     "crates/node/",
+    "crates/retention/",
     "crates/tools/",
     "crates/testing/",
 ];

@@ -64,6 +64,19 @@ impl Reader {
         Ok(true)
     }
 
+    /// The positions of a resume mean nothing any more: live events follow those of the greeting,
+    /// and what was before them is to be fetched.
+    pub(super) fn begin_anew(&mut self) -> Result<()> {
+        anyhow::ensure!(self.held.is_empty(), "events before positions were called invalid");
+        let connection = self.connection;
+        self.stage.recorder().note(What::Gap { connection, room: None });
+        self.own.fall_behind();
+        self.answered = true;
+        self.own.set_positions(&self.greeted)?;
+        self.share();
+        Ok(())
+    }
+
     fn take_rooms(&mut self, payload: &Value) -> Result<()> {
         for told in payload.get("rooms").and_then(Value::as_array).context("no rooms")? {
             let room = text(told, "roomId")?;

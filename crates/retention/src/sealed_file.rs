@@ -11,7 +11,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Writes the file, whole or not at all, durably.
-pub(super) fn write(path: &Path, contents: &impl Serialize) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What the disk says.
+pub fn write(path: &Path, contents: &impl Serialize) -> anyhow::Result<()> {
     let line = serde_json::to_string(contents)?;
     let text = format!("{line}\n{}\n", hex(&Sha256::digest(line.as_bytes())));
     let new = path.with_extension("new");
@@ -26,7 +29,10 @@ pub(super) fn write(path: &Path, contents: &impl Serialize) -> anyhow::Result<()
 }
 
 /// Reads the file; `None` when there is none. It must say of itself that it is of this `format`.
-pub(super) fn read<T: DeserializeOwned>(path: &Path, format: u32) -> anyhow::Result<Option<T>> {
+///
+/// # Errors
+/// It is damaged, or of another format, or what the disk says.
+pub fn read<T: DeserializeOwned>(path: &Path, format: u32) -> anyhow::Result<Option<T>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -45,6 +51,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, format: u32) -> anyhow::Res
     Ok(Some(serde_json::from_str(line).with_context(|| format!("reading {shown}"))?))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

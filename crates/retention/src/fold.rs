@@ -14,12 +14,15 @@ use klatch_workers::{MessageWriterProjector, MetaWriterProjector};
 use super::pace::Pace;
 
 /// An embedded log has one partition.
-pub(super) const P0: Partition = Partition(0);
+pub const P0: Partition = Partition(0);
 /// Records folded between two breaths.
 const SLICE: u64 = 4_000;
 
 /// Folds the log from where the model is up to exactly `to`. `told` hears how far it has come.
-pub(super) fn fold(
+///
+/// # Errors
+/// What the log or the store says; `Closed` when the pace says so.
+pub fn fold(
     log: &Arc<EmbeddedLog>,
     (stores, model): (&Stores, ReadModel),
     to: Offset,
@@ -52,7 +55,10 @@ fn projector(stores: &Stores, model: ReadModel) -> Box<dyn Projector> {
 
 /// Writes beside the rows how far they go. A worker that finds nothing to store says so to readers,
 /// and writes it only now and then. A commit of the worker that comes first makes this one nothing.
-pub(super) fn settle(stores: &Stores, model: ReadModel) -> anyhow::Result<()> {
+///
+/// # Errors
+/// What the store says.
+pub fn settle(stores: &Stores, model: ReadModel) -> anyhow::Result<()> {
     let projector = projector(stores, model);
     run(async {
         let at = projector.position(P0).await?;
@@ -64,7 +70,10 @@ pub(super) fn settle(stores: &Stores, model: ReadModel) -> anyhow::Result<()> {
 }
 
 /// Whether rows at `position` can be compared with this log at all.
-pub(super) fn judge(log: &Arc<EmbeddedLog>, position: Applied) -> anyhow::Result<()> {
+///
+/// # Errors
+/// They cannot: they are of another life of the log, or go further than it does.
+pub fn judge(log: &Arc<EmbeddedLog>, position: Applied) -> anyhow::Result<()> {
     if position.offset == Offset::ZERO {
         return Ok(());
     }
@@ -83,17 +92,26 @@ pub(super) fn judge(log: &Arc<EmbeddedLog>, position: Applied) -> anyhow::Result
 }
 
 /// The offset before the first record that the log still holds for read models.
-pub(super) fn start(log: &Arc<EmbeddedLog>) -> anyhow::Result<Offset> {
+///
+/// # Errors
+/// What the log says.
+pub fn start(log: &Arc<EmbeddedLog>) -> anyhow::Result<Offset> {
     Ok(run(log.start(StreamId::Messages, P0))??)
 }
 
 /// Where the log ends.
-pub(super) fn end(log: &Arc<EmbeddedLog>) -> anyhow::Result<Offset> {
+///
+/// # Errors
+/// What the log says.
+pub fn end(log: &Arc<EmbeddedLog>) -> anyhow::Result<Offset> {
     Ok(run(log.end(StreamId::Messages, P0))??)
 }
 
 /// Runs to the end on a runtime of its own: this work does one thing after the other.
-pub(super) fn run<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+///
+/// # Errors
+/// There can be no runtime.
+pub fn run<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(work))
 }

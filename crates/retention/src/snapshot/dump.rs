@@ -12,14 +12,14 @@ use klatch_embedded::stores::{ReadModel, Stores};
 use klatch_ports::Epoch;
 
 use super::{Held, P0, Part};
-use crate::upkeep::pace::Pace;
+use crate::pace::Pace;
 
 impl Held<'_> {
     /// Writes the rows to files in `to`, for a backup; gives their names.
     ///
     /// # Errors
     /// It is damaged, or what one of the disks says.
-    pub(crate) fn dump(&self, to: &Path) -> anyhow::Result<Vec<String>> {
+    pub fn dump(&self, to: &Path) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         let Some(manifest) = self.manifest()? else { return Ok(names) };
         let stores = self.open().map_err(|error| self.damaged(&format!("{error:#}")))?;
@@ -40,7 +40,7 @@ impl Held<'_> {
     ///
     /// # Errors
     /// What one of the disks says.
-    pub(crate) fn load(&self, from: &Path, epoch: Epoch, now: Timestamp) -> anyhow::Result<()> {
+    pub fn load(&self, from: &Path, epoch: Epoch, now: Timestamp) -> anyhow::Result<()> {
         for model in ReadModel::ALL {
             let path = from.join(dump_name(model));
             let file = File::open(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -59,6 +59,6 @@ impl Held<'_> {
 }
 
 /// The file of one model's rows in a backup.
-pub(in crate::upkeep) fn dump_name(model: ReadModel) -> String {
+pub fn dump_name(model: ReadModel) -> String {
     format!("snapshot-{}.rows", model.as_str())
 }

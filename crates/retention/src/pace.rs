@@ -13,8 +13,11 @@ const RESTS: u32 = 3;
 const REST_MOST: Duration = Duration::from_millis(250);
 
 /// The pace of one piece of work.
-pub(crate) struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     stop: CancellationToken,
+    /// Pieces until it ends.
+    pieces: u64,
     /// Whoever waits, so that this ends.
     wanted: Arc<AtomicUsize>,
     rests: u32,
@@ -23,27 +26,34 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// As fast as it goes, for someone who waits.
-    pub(crate) fn full() -> Self {
+    pub fn full() -> Self {
         let (stop, wanted) = (CancellationToken::new(), Arc::default());
-        Self { stop, wanted, rests: 0, began: Instant::now() }
+        Self { stop, pieces: u64::MAX, wanted, rests: 0, began: Instant::now() }
     }
 
     /// As fast as it goes, until `stop`.
-    pub(crate) fn until(stop: CancellationToken) -> Self {
+    pub fn until(stop: CancellationToken) -> Self {
         Self { stop, ..Self::full() }
     }
 
+    /// As fast as it goes, and broken off after so many pieces.
+    pub fn broken_off_after(pieces: u64) -> Self {
+        Self { pieces, ..Self::full() }
+    }
+
     /// A quarter of a core, until `stop` or until somebody is `wanted`.
-    pub(super) fn gentle(stop: CancellationToken, wanted: Arc<AtomicUsize>) -> Self {
-        Self { stop, wanted, rests: RESTS, began: Instant::now() }
+    pub(crate) fn gentle(stop: CancellationToken, wanted: Arc<AtomicUsize>) -> Self {
+        Self { stop, wanted, rests: RESTS, ..Self::full() }
     }
 
     /// Called after each small piece of the work; blocks while it rests.
     ///
     /// # Errors
     /// `Closed`: it is to stop, for good or for now.
-    pub(crate) fn breathe(&mut self) -> PortResult<()> {
-        if self.stop.is_cancelled() || self.wanted.load(Ordering::Relaxed) > 0 {
+    pub fn breathe(&mut self) -> PortResult<()> {
+        let is_over = self.pieces == 0;
+        self.pieces = self.pieces.saturating_sub(1);
+        if is_over || self.stop.is_cancelled() || self.wanted.load(Ordering::Relaxed) > 0 {
             return Err(PortError::new(ErrorKind::Closed, "klatch", "working in the background"));
         }
         if self.rests > 0 {

@@ -27,7 +27,7 @@ use super::fold::{P0, fold, judge, settle, start};
 use super::pace::Pace;
 use super::sealed_file;
 
-pub(super) use dump::dump_name;
+pub use dump::dump_name;
 
 const MIB: u64 = 1 << 20;
 const DIR: &str = "snapshot";
@@ -38,7 +38,7 @@ const NAMED_MOST: usize = 5;
 
 /// The snapshot of one data directory. Clones are handles to the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     dir: PathBuf,
     busy: Arc<Mutex<()>>,
     /// How many wait for it.
@@ -48,13 +48,14 @@ pub(crate) struct Snapshot {
 /// What was found to be right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Manifest {
+pub struct Manifest {
     format: u32,
     /// Counts them.
-    pub(crate) number: u64,
+    pub number: u64,
     /// The version of Klatch that wrote it.
     version: String,
-    pub(crate) verified_at: String,
+    /// When its rows were found right.
+    pub verified_at: String,
     /// The life of the log that the positions are of.
     epoch: u32,
     models: BTreeMap<String, Part>,
@@ -71,13 +72,13 @@ struct Part {
 
 impl Manifest {
     /// Everything up to here is in it.
-    pub(crate) fn covers(&self) -> Offset {
+    pub fn covers(&self) -> Offset {
         let offsets = ReadModel::ALL.map(|model| self.offset(model));
         offsets.into_iter().min().unwrap_or(Offset::ZERO)
     }
 
     /// How far the rows of one model go.
-    pub(crate) fn offset(&self, model: ReadModel) -> Offset {
+    pub fn offset(&self, model: ReadModel) -> Offset {
         Offset(self.models.get(model.as_str()).map_or(0, |part| part.offset))
     }
 
@@ -85,7 +86,8 @@ impl Manifest {
         self.models.values().map(|part| part.rows).sum()
     }
 
-    pub(super) fn summary(&self) -> String {
+    /// What to tell of it, in two lines.
+    pub fn summary(&self) -> String {
         let (number, rows, at) = (self.number, self.rows(), &self.verified_at);
         format!(
             "snapshot: {rows} rows, all as they were written\n  snapshot {number}, verified \
@@ -103,13 +105,13 @@ impl Part {
 
 impl Snapshot {
     /// That of the data directory `dir`; there may be none yet.
-    pub(crate) fn of(dir: &Path) -> Self {
+    pub fn of(dir: &Path) -> Self {
         Self { dir: dir.join(DIR), busy: Arc::default(), wanted: Arc::default() }
     }
 
     /// Waits until nobody else works on it; work at a [`Pace`] that is ready to step aside does so.
     /// While this is held the log forgets nothing.
-    pub(crate) fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> Held<'_> {
         self.wanted.fetch_add(1, Ordering::Relaxed);
         let alone = self.busy.lock();
         self.wanted.fetch_sub(1, Ordering::Relaxed);
@@ -117,18 +119,18 @@ impl Snapshot {
     }
 
     /// A quarter of a core, until `stop` or until somebody waits for the snapshot.
-    pub(crate) fn gentle_pace(&self, stop: CancellationToken) -> Pace {
+    pub fn gentle_pace(&self, stop: CancellationToken) -> Pace {
         Pace::gentle(stop, Arc::clone(&self.wanted))
     }
 
     /// As [`Snapshot::hold`]; `None` while somebody works on it.
-    pub(crate) fn try_hold(&self) -> Option<Held<'_>> {
+    pub fn try_hold(&self) -> Option<Held<'_>> {
         Some(Held { dir: &self.dir, _alone: self.busy.try_lock()? })
     }
 }
 
 /// The snapshot, with nobody else at it.
-pub(crate) struct Held<'a> {
+pub struct Held<'a> {
     dir: &'a Path,
     _alone: MutexGuard<'a, ()>,
 }
@@ -138,7 +140,7 @@ impl Held<'_> {
     ///
     /// # Errors
     /// The manifest is damaged.
-    pub(crate) fn manifest(&self) -> anyhow::Result<Option<Manifest>> {
+    pub fn manifest(&self) -> anyhow::Result<Option<Manifest>> {
         sealed_file::read(&self.dir.join(MANIFEST), FORMAT)
     }
 
@@ -164,7 +166,7 @@ impl Held<'_> {
     ///
     /// # Errors
     /// It is damaged, and how.
-    pub(crate) fn verify(&self, pace: &mut Pace) -> anyhow::Result<Option<Manifest>> {
+    pub fn verify(&self, pace: &mut Pace) -> anyhow::Result<Option<Manifest>> {
         let Some(manifest) = self.manifest()? else { return Ok(None) };
         let stores = self.open().map_err(|error| self.damaged(&format!("{error:#}")))?;
         for model in ReadModel::ALL {
@@ -216,7 +218,7 @@ impl Held<'_> {
     /// # Errors
     /// It is damaged, or differs from `live`, and in which rows: then it covers what it covered
     /// before, and is not to be relied on for more.
-    pub(crate) fn advance(
+    pub fn advance(
         &self,
         log: &Arc<EmbeddedLog>,
         live: &Stores,
@@ -255,7 +257,7 @@ impl Held<'_> {
     ///
     /// # Errors
     /// The rows of `live` do not belong to `log`, or do not reach to where it begins.
-    pub(crate) fn renew(
+    pub fn renew(
         &self,
         log: &Arc<EmbeddedLog>,
         live: &Stores,
@@ -317,7 +319,7 @@ impl Held<'_> {
     ///
     /// # Errors
     /// There is no snapshot, or it is damaged: then the rows in `dir` are untouched.
-    pub(crate) fn fill(
+    pub fn fill(
         &self,
         dir: &Path,
         model: ReadModel,
@@ -334,7 +336,7 @@ impl Held<'_> {
 }
 
 /// Whether work ended because it was to.
-pub(crate) fn is_stopped(error: &anyhow::Error) -> bool {
+pub fn is_stopped(error: &anyhow::Error) -> bool {
     let found = error.downcast_ref::<klatch_ports::PortError>();
     found.is_some_and(|error| error.kind == klatch_ports::ErrorKind::Closed)
 }
