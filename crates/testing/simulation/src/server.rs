@@ -22,7 +22,6 @@ use klatch_auth::{AuditLog, Auth, Parts, SigningKeys, Stores, TrustedIssuer, Tru
 use klatch_command::{CommandConfig, CommandService, Importer};
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
-use klatch_embedded::stores::Stores;
 use klatch_fanout::{FanOut, FanOutConfig};
 use klatch_gateway::{Hooks, Peer, Readiness, RequestId, Services};
 use klatch_limits::{Limiter, Policy};
@@ -214,7 +213,11 @@ impl Engines {
         Ok(())
     }
 
-    fn start_forgetting(&self, live: Stores, seed: u64) -> Option<Arc<Forgetter>> {
+    fn start_forgetting(
+        &self,
+        live: klatch_embedded::stores::Stores,
+        seed: u64,
+    ) -> Option<Arc<Forgetter>> {
         let (dice, stop) = (Dice::new(seed), self.stop.clone());
         let (machine, audit) = (&self.machine, self.audit());
         let fate = (stop.clone(), dice.part(1));
