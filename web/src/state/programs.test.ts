@@ -1,36 +1,25 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Problem } from '../protocol/problem';
 import type { Account, ApiToken } from '../protocol/trust';
-import { Client } from './client';
 import { hasEnded } from './programs';
-import { ScriptedClock, ScriptedTransport } from './testing/scripted';
+import { stage } from './testing/stage';
 
-let clock: ScriptedClock;
-let server: ScriptedTransport;
-let client: Client;
-
-beforeEach(async () => {
-  clock = new ScriptedClock();
-  server = new ScriptedTransport();
-  client = new Client(server, clock);
-  await client.session.restore();
-});
-
+const on = stage((set) => set.client.session.restore());
 describe('tokens', () => {
   it("are one's own, or those of a bot", async () => {
-    await client.programs.tokens();
-    await client.programs.endToken('k');
-    await client.programs.tokens('b');
-    await client.programs.endToken('k', 'b');
-    const asked = server.calls.filter((call) => /token/i.test(call));
+    await on.client.programs.tokens();
+    await on.client.programs.endToken('k');
+    await on.client.programs.tokens('b');
+    await on.client.programs.endToken('k', 'b');
+    const asked = on.server.calls.filter((call) => /token/i.test(call));
     expect(asked).toEqual(['tokens own', 'endToken own k', 'tokens b', 'endToken b k']);
   });
 
   it('are told once, and kept nowhere', async () => {
-    const made = await client.programs.makeToken({ name: '  deploy ', scopes: ['read'] });
+    const made = await on.client.programs.makeToken({ name: '  deploy ', scopes: ['read'] });
     expect(made).toMatchObject({ name: 'deploy', token: 'kla_secret' });
-    expect(JSON.stringify(client.store.get())).not.toContain('kla_');
-    expect(JSON.stringify([...clock.kept])).not.toContain('kla_');
+    expect(JSON.stringify(on.client.store.get())).not.toContain('kla_');
+    expect(JSON.stringify([...on.clock.kept])).not.toContain('kla_');
   });
 
   it('end at their time, or never', () => {
@@ -41,29 +30,29 @@ describe('tokens', () => {
       scopes: ['read'],
       createdAt: '2026-03-01T10:00:00Z',
     };
-    expect(hasEnded(token, clock.time)).toBe(false);
-    const ends = { ...token, expiresAt: new Date(clock.time + 1_000).toISOString() };
-    expect(hasEnded(ends, clock.time)).toBe(false);
-    expect(hasEnded(ends, clock.time + 1_000)).toBe(true);
+    expect(hasEnded(token, on.clock.time)).toBe(false);
+    const ends = { ...token, expiresAt: new Date(on.clock.time + 1_000).toISOString() };
+    expect(hasEnded(ends, on.clock.time)).toBe(false);
+    expect(hasEnded(ends, on.clock.time + 1_000)).toBe(true);
   });
 });
 
 describe('bots', () => {
   it('made are known by name at once, and go where one brings them', async () => {
-    const bot = await client.programs.makeBot({ username: 'helper', displayName: 'Helper' });
-    expect(client.store.get().users[bot.userId]?.displayName).toBe('Helper');
-    await client.programs.addToRoom('r', bot.userId);
-    expect(server.calls).toContain(`addMember r ${bot.userId}`);
+    const bot = await on.client.programs.makeBot({ username: 'helper', displayName: 'Helper' });
+    expect(on.client.store.get().users[bot.userId]?.displayName).toBe('Helper');
+    await on.client.programs.addToRoom('r', bot.userId);
+    expect(on.server.calls).toContain(`addMember r ${bot.userId}`);
   });
 
   it('are looked for beyond pages in which there are none', async () => {
-    const bot = await client.programs.makeBot({ username: 'helper' });
-    server.accounts = [[], [], [bot], [{ ...bot, userId: 'later' } as Account]];
-    const first = await client.programs.bots();
+    const bot = await on.client.programs.makeBot({ username: 'helper' });
+    on.server.accounts = [[], [], [bot], [{ ...bot, userId: 'later' } as Account]];
+    const first = await on.client.programs.bots();
     expect(first.items).toEqual([bot]);
-    const second = await client.programs.bots(first.nextCursor ?? undefined);
+    const second = await on.client.programs.bots(first.nextCursor ?? undefined);
     expect(second).toMatchObject({ items: [{ userId: 'later' }], nextCursor: null });
-    expect(server.calls.filter((call) => call.startsWith('accounts'))).toEqual([
+    expect(on.server.calls.filter((call) => call.startsWith('accounts'))).toEqual([
       'accounts bot=true -',
       'accounts bot=true 1',
       'accounts bot=true 2',
@@ -72,14 +61,14 @@ describe('bots', () => {
   });
 
   it('that are not found in many pages leave a place to go on from', async () => {
-    server.accounts = Array.from({ length: 30 }, () => []);
-    expect(await client.programs.bots()).toEqual({ items: [], nextCursor: '10' });
+    on.server.accounts = Array.from({ length: 30 }, () => []);
+    expect(await on.client.programs.bots()).toEqual({ items: [], nextCursor: '10' });
   });
 
   it('are refused to those who do not run the server', async () => {
-    server.failures.set('makeBot', new Problem({ code: 'admin_only', status: 403 }));
-    const making = client.programs.makeBot({ username: 'helper' });
+    on.server.failures.set('makeBot', new Problem({ code: 'admin_only', status: 403 }));
+    const making = on.client.programs.makeBot({ username: 'helper' });
     await expect(making).rejects.toMatchObject({ code: 'admin_only' });
-    expect(client.store.get().session).toBe('signed-in');
+    expect(on.client.store.get().session).toBe('signed-in');
   });
 });

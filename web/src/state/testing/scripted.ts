@@ -7,7 +7,6 @@ import { Problem } from '../../protocol/problem';
 import type { Account } from '../../protocol/trust';
 import type { Message, Room, Self } from '../../protocol/types';
 import type { Api, Environment, Socket, SocketEvents, Transport, TrustApi } from '../../transport';
-import type { Client } from '../client';
 
 export class ScriptedClock implements Environment {
   time = Date.parse('2026-03-01T10:00:00Z');
@@ -355,13 +354,4 @@ function trust(answer: Answer, accounts: () => readonly Account[][]): TrustApi {
     resetLink: () => answer('resetLink', () => ({ token: 't' })),
     audit: () => answer('audit', none),
   };
-}
-
-/** Signed in, live, with room `r` open and loaded. */
-export async function openRoom(client: Client, server: ScriptedTransport): Promise<void> {
-  await client.session.restore();
-  server.socket.hello();
-  await settle();
-  await client.rooms.open('r');
-  await settle();
 }
