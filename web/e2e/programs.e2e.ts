@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createChannel, message, openPage, pageErrors, signUp, until } from './browser';
+import { createChannel, message, pageErrors, until } from './browser';
 import { stage } from './stage';
 
 const run = promisify(execFile);
@@ -13,9 +13,8 @@ const on = stage();
 let root: Page;
 
 beforeAll(async () => {
-  root = await on.open();
+  root = await on.administrator();
   await root.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-  await signUp(root, on.server.url + on.server.setupPath(), 'Root');
   await createChannel(root, 'kitchen');
 });
 
@@ -98,7 +97,9 @@ describe('a bot', () => {
     await root.locator('.room-item', { hasText: 'kitchen' }).click();
     const row = message(root, 'Hello from kitchen clock');
     await row.waitFor();
-    expect(await row.locator('.message-author').textContent()).toMatch(/^Helper/);
+    expect(await row.locator('.message-head').textContent()).toMatch(/^HelperBot/);
+    await root.getByRole('button', { name: /2 members/ }).click();
+    await root.locator('.member', { hasText: '@helper' }).getByText('Bot').waitFor();
   });
 
   it('does nothing more once its token was ended', async () => {
@@ -137,8 +138,7 @@ describe('a token of one’s own', () => {
   });
 
   it('is for everyone, bots are not', async () => {
-    const bo = await openPage(on.browser);
-    await signUp(bo, on.server.url, 'Bo');
+    const bo = await on.person('Bo');
     await bo.goto(`${on.server.url}/#/account/tokens`);
     await bo.getByText('There are no tokens yet.').waitFor();
     expect(await bo.getByRole('checkbox', { name: /^Run the server/ }).count()).toBe(0);

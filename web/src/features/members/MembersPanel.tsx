@@ -4,6 +4,7 @@ import type { Member, Room } from '../../protocol/types';
 import { useClient, usePresence, useSelect } from '../../state/react';
 import { nameOf } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
+import { BotMark } from '../../ui/BotMark';
 import { Button, IconButton } from '../../ui/Button';
 import { AddDialog } from './AddDialog';
 import { MemberDialog } from './MemberDialog';
@@ -88,6 +89,7 @@ function MemberItem({ member, you, onManage }: ItemProps) {
         {you && <span className="member-you"> (you)</span>}
         <small>{words === '' ? `@${member.username}` : words}</small>
       </span>
+      {member.bot && <BotMark />}
       {member.role !== 'member' && <span className="member-role">{member.role}</span>}
       {onManage && (
         <IconButton

@@ -4,6 +4,7 @@ import type { Change, Entry } from '../../state/model';
 import { useSelect } from '../../state/react';
 import { senderName } from '../../state/selectors';
 import { Avatar } from '../../ui/Avatar';
+import { BotMark } from '../../ui/BotMark';
 import { IconButton } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { Markdown } from '../../ui/Markdown';
@@ -96,11 +97,13 @@ function Gutter({ continued, entry, name }: { continued: boolean; entry: Entry; 
 }
 
 function Head({ continued, entry, name }: { continued: boolean; entry: Entry; name: string }) {
+  const bot = useSelect((s) => s.users[entry.senderId]?.bot === true);
   // The name stands above each group; for a screen reader it stands before each message.
   if (continued) return <span className="visually-hidden">{name}: </span>;
   return (
     <div className="message-head">
       <span className="message-author">{name}</span>
+      {bot && <BotMark />}
       <time className="message-time" dateTime={entry.createdAt} title={fullTime(entry.createdAt)}>
         {momentLabel(entry.createdAt, Date.now())}
       </time>

@@ -1,0 +1,6 @@
+import './bot-mark.css';
+
+/** Beside the name of a program. */
+export function BotMark() {
+  return <span className="bot-mark">Bot</span>;
+}
