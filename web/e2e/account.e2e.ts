@@ -15,8 +15,8 @@ let bo: Page;
 let phone: Page;
 
 beforeAll(async () => {
-  [ann, bo, phone] = [await on.open(), await on.open(), await on.open({ userAgent: PHONE })];
-  await on.twoIn('kitchen', ann, bo);
+  [ann, bo] = await on.twoIn('kitchen');
+  phone = await on.open({ userAgent: PHONE });
 });
 
 const PHONE =

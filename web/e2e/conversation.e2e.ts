@@ -1,40 +1,21 @@
 /** A conversation is the same live, forwards, backwards, and in the window. */
 
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  createChannel,
-  joinChannel,
-  launch,
-  openPage,
-  pageErrors,
-  say,
-  signUp,
-  until,
-} from './browser';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { createChannel, joinChannel, pageErrors, say, until } from './browser';
 import { conversations, importLines, importOf, type Said } from './conversation';
-import { Server } from './server';
+import { stage } from './stage';
 
 const ALL = conversations();
 /** So many lines are said by two people, one after the other. */
 const SPOKEN = 24;
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  server = await Server.start();
-  browser = await launch();
-  [ann, bo] = [await openPage(browser), await openPage(browser)];
-  await signUp(ann, server.url + server.setupPath(), 'Ann');
-  await signUp(bo, server.url, 'Bo');
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
+  [ann, bo] = [await on.administrator('Ann'), await on.person('Bo')];
 });
 
 interface Stored {
@@ -121,7 +102,7 @@ describe.each(ALL)('the imported room $room', (conversation) => {
 
   beforeAll(async () => {
     await importLines(ann, importOf(conversation));
-    await ann.goto(`${server.url}/#/`);
+    await ann.goto(`${on.server.url}/#/`);
     await joinChannel(ann, room);
     await ann.locator('.message').last().waitFor();
   }, 120_000);
@@ -157,7 +138,7 @@ describe.each(ALL)('the imported room $room', (conversation) => {
 
 describe('two people who talk', () => {
   it('read the same live, forwards, backwards, and after loading the page anew', async () => {
-    await ann.goto(`${server.url}/#/`);
+    await ann.goto(`${on.server.url}/#/`);
     await createChannel(ann, 'stage');
     await joinChannel(bo, 'stage');
     const lines = (ALL[0]?.said ?? []).slice(0, SPOKEN).map(({ text }) => text.trim());

@@ -8,8 +8,7 @@ let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  [ann, bo] = [await on.open(), await on.open()];
-  await on.twoIn('storm', ann, bo);
+  [ann, bo] = await on.twoIn('storm');
 });
 
 describe('the server is killed and started again', () => {

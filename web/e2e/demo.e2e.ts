@@ -1,45 +1,25 @@
 /** The first minutes of somebody who tries Klatch out. */
 
-import { mkdirSync } from 'node:fs';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  launch,
-  message,
-  openPage,
-  pageErrors,
-  SCREENSHOTS,
-  say,
-  shown,
-  signUp,
-  until,
-} from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { message, pageErrors, SCREENSHOTS, say, shown, signUp, until } from './browser';
+import { stage } from './stage';
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let page: Page;
 /** What came over the page's WebSockets. */
 const frames: { type: string; payload: Record<string, unknown> }[] = [];
 
 beforeAll(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  server = await Server.start();
-  browser = await launch();
-  page = await openPage(browser);
+  page = await on.open();
   page.on('websocket', (socket) => {
     socket.on('framereceived', ({ payload }) => frames.push(JSON.parse(String(payload))));
   });
 });
 
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
-});
-
 describe('a newcomer to the demo', () => {
   it('is brought into the room and reads what is there', async () => {
-    await signUp(page, server.url, 'Nia');
+    await signUp(page, on.server.url, 'Nia');
     await page.getByRole('button', { name: 'Open general' }).click();
     await message(page, 'Welcome to Klatch').waitFor();
     expect(await shown(page)).toHaveLength(3);
@@ -63,9 +43,9 @@ describe('a newcomer to the demo', () => {
   });
 
   it('sees what the printed line posts', async () => {
-    const url = /curl -X POST (\S+)/.exec(server.output)?.[1] ?? '';
-    const token = /Authorization: Bearer ([^']+)/.exec(server.output)?.[1] ?? '';
-    const body = /-d '([^']+)'/.exec(server.output)?.[1] ?? '';
+    const url = /curl -X POST (\S+)/.exec(on.server.output)?.[1] ?? '';
+    const token = /Authorization: Bearer ([^']+)/.exec(on.server.output)?.[1] ?? '';
+    const body = /-d '([^']+)'/.exec(on.server.output)?.[1] ?? '';
     const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
     const answer = await fetch(url, { method: 'POST', headers, body });
     expect(answer.status).toBe(202);
@@ -82,10 +62,10 @@ describe('a newcomer to the demo', () => {
 
   it('finds everything again after the server was killed', async () => {
     const before = await shown(page);
-    await server.kill();
+    await on.server.kill();
     await page.locator('.connection-pill').waitFor();
     await page.screenshot({ path: `${SCREENSHOTS}demo-offline.png` });
-    await server.up();
+    await on.server.up();
     await page.locator('.connection-pill').waitFor({ state: 'detached', timeout: 45_000 });
     await until(() => shown(page), before);
     // Greeted already, before the restart.

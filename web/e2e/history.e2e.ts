@@ -1,29 +1,20 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launch, openPage, pageErrors, signUp, until } from './browser';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { pageErrors, until } from './browser';
 import { type ImportLine, importLines } from './conversation';
-import { Server } from './server';
+import { stage } from './stage';
 
 const COUNT = 703;
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let admin: Page;
 
 beforeAll(async () => {
-  server = await Server.start();
-  browser = await launch();
-  admin = await openPage(browser);
-  await signUp(admin, server.url + server.setupPath(), 'Root');
+  admin = await on.administrator();
   await importLines(admin, longPast());
   await admin.getByRole('link', { name: 'Browse channels' }).click();
   await admin.getByRole('button', { name: 'Join archive' }).click();
   await admin.getByText(`line ${COUNT}`, { exact: true }).waitFor();
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
 });
 
 /** A room with a long past. */

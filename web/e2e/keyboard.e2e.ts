@@ -1,21 +1,13 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launch, openPage, pageErrors, shown, until } from './browser';
-import { Server } from './server';
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { pageErrors, shown, until } from './browser';
+import { stage } from './stage';
 
-let server: Server;
-let browser: Browser;
+const on = stage();
 let page: Page;
 
 beforeAll(async () => {
-  server = await Server.start();
-  browser = await launch();
-  page = await openPage(browser);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.remove();
+  page = await on.open();
 });
 
 /** The name of what has the focus. */
@@ -42,7 +34,7 @@ const type = (text: string) => page.keyboard.type(text);
 
 describe('with the keyboard alone', () => {
   it('signs up', async () => {
-    await page.goto(server.url);
+    await page.goto(on.server.url);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     expect(await focused()).toBe('User name or e-mail');
     await tabTo(/^Create an account$/);

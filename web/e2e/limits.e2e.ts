@@ -16,8 +16,7 @@ let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  [ann, bo] = [await on.open(), await on.open()];
-  await on.twoIn('kitchen', ann, bo);
+  [ann, bo] = await on.twoIn('kitchen');
 });
 
 describe('someone who writes faster than they may', () => {

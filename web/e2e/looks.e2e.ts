@@ -171,8 +171,7 @@ describe('running the server', () => {
   let root: Page;
 
   beforeAll(async () => {
-    root = await on.open();
-    await signUp(root, on.server.url + on.server.setupPath(), 'Root');
+    root = await on.administrator();
     await root.goto(`${on.server.url}/#/admin/people`);
     await root.getByRole('combobox', { name: 'Role of Pat-dark' }).selectOption('guest');
     await root.getByText('Pat-dark is guest now.').waitFor();

@@ -2,7 +2,7 @@
 
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { composer, message, openPage, pageErrors, say, signUp, until } from './browser';
+import { composer, message, openPage, pageErrors, say, until } from './browser';
 import { stage } from './stage';
 
 const on = stage();
@@ -10,9 +10,7 @@ let root: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  [root, bo] = [await on.open(), await on.open()];
-  await signUp(root, on.server.url + on.server.setupPath(), 'Root');
-  await signUp(bo, on.server.url, 'Bo');
+  [root, bo] = [await on.administrator(), await on.person('Bo')];
   await makePrivate(root, 'cellar');
 });
 

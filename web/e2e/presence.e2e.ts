@@ -8,9 +8,7 @@ let ann: Page;
 let bo: Page;
 
 beforeAll(async () => {
-  ann = await on.open({ colorScheme: 'light' });
-  bo = await on.open({ colorScheme: 'dark' });
-  await on.twoIn('kitchen', ann, bo);
+  [ann, bo] = await on.twoIn('kitchen', { colorScheme: 'light' }, { colorScheme: 'dark' });
 });
 
 /** The mark beside someone in the list of members, as it is read out. */

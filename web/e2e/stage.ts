@@ -23,12 +23,31 @@ export class Stage {
     return openPage(this.browser, options);
   }
 
-  /** Two people with accounts, both in a public channel that the first one made. */
-  async twoIn(channel: string, first: Page, second: Page): Promise<void> {
-    await signUp(first, this.server.url, 'Ann');
-    await signUp(second, this.server.url, 'Bo');
-    await createChannel(first, channel);
-    await joinChannel(second, channel);
+  /** The window of someone with an account. */
+  async person(name: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const page = await this.open(options);
+    await signUp(page, this.server.url, name);
+    return page;
+  }
+
+  /** The window of the first administrator. */
+  async administrator(name = 'Root'): Promise<Page> {
+    const page = await this.open();
+    await signUp(page, this.server.url + this.server.setupPath(), name);
+    return page;
+  }
+
+  /** The windows of Ann and Bo, both in a public channel that Ann made. */
+  async twoIn(
+    channel: string,
+    ofAnn: BrowserContextOptions = {},
+    ofBo: BrowserContextOptions = {},
+  ): Promise<[Page, Page]> {
+    const ann = await this.person('Ann', ofAnn);
+    const bo = await this.person('Bo', ofBo);
+    await createChannel(ann, channel);
+    await joinChannel(bo, channel);
+    return [ann, bo];
   }
 
   async raise(env: Record<string, string>): Promise<void> {

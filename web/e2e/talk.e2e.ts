@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { composer, message, pageErrors, say, shown, until } from './browser';
 import { stage } from './stage';
 
@@ -7,13 +7,9 @@ const on = stage();
 let ann: Page;
 let bo: Page;
 
-beforeAll(async () => {
-  [ann, bo] = [await on.open(), await on.open()];
-});
-
 describe('two people in two browsers', () => {
   it('sign up, meet in a channel, and read each other', async () => {
-    await on.twoIn('kitchen', ann, bo);
+    [ann, bo] = await on.twoIn('kitchen');
     await say(ann, 'kitchen', 'Coffee is **ready**');
     await message(bo, 'Coffee is ready').waitFor();
     await say(bo, 'kitchen', 'On my way');

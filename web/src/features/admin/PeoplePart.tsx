@@ -8,7 +8,7 @@ import { Button } from '../../ui/Button';
 import { CopyText } from '../../ui/CopyText';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
-import { Icon } from '../../ui/Icon';
+import { Search } from '../../ui/Search';
 import { Select } from '../../ui/Select';
 import { momentLabel } from '../../ui/time';
 
@@ -39,16 +39,12 @@ export function PeoplePart({ resetLinkOf }: { resetLinkOf: (token: string) => st
   return (
     <section className="sheet-part" aria-labelledby="people">
       <h2 id="people">People</h2>
-      <search className="room-filter">
-        <Icon name="search" />
-        <input
-          type="search"
-          value={query}
-          placeholder="Find by name"
-          aria-label="Find people by name"
-          onChange={(event) => setQuery(event.target.value)}
-        />
-      </search>
+      <Search
+        value={query}
+        onChange={setQuery}
+        placeholder="Find by name"
+        label="Find people by name"
+      />
       <ul className="things" aria-label="Accounts">
         {items.map((account) => (
           <Person

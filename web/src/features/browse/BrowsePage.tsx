@@ -4,6 +4,7 @@ import type { Room, RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
+import { Search } from '../../ui/Search';
 import './browse.css';
 
 interface Props {
@@ -42,16 +43,7 @@ function Channels({ hrefOf, onOpen }: Omit<Props, 'menu'>) {
   const shown = rooms.filter((r) => (r.name ?? '').toLocaleLowerCase().includes(wanted));
   return (
     <>
-      <search className="room-filter browse-filter">
-        <Icon name="search" />
-        <input
-          type="search"
-          value={filter}
-          placeholder="Find a channel"
-          aria-label="Find a channel"
-          onChange={(event) => setFilter(event.target.value)}
-        />
-      </search>
+      <Search value={filter} onChange={setFilter} placeholder="Find a channel" />
       <ul className="browse-list">
         {shown.map((room) => (
           <li key={room.roomId}>

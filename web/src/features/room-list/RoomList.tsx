@@ -6,6 +6,7 @@ import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { useRoving } from '../../ui/roving';
+import { Search } from '../../ui/Search';
 import { shortTime } from '../../ui/time';
 import './room-list.css';
 
@@ -32,16 +33,12 @@ export function RoomList({ current, hrefOf }: Props) {
   const stop = shown.some((r) => r.roomId === current) ? current : (shown[0]?.roomId ?? null);
   return (
     <>
-      <search className="room-filter">
-        <Icon name="search" />
-        <input
-          type="search"
-          value={filter}
-          placeholder="Find a room"
-          aria-label="Find a room among yours"
-          onChange={(event) => setFilter(event.target.value)}
-        />
-      </search>
+      <Search
+        value={filter}
+        onChange={setFilter}
+        placeholder="Find a room"
+        label="Find a room among yours"
+      />
       <nav className="room-list" aria-label="Your rooms">
         <ul onKeyDown={onKeyDown}>
           {shown.map((room) => (
