@@ -151,6 +151,31 @@ describe('with the keyboard alone', () => {
     expect(await focused()).toBe('Message desk');
   });
 
+  it('makes a token, and ends it', async () => {
+    await tabTo(/^Your account/);
+    await press('Enter');
+    await tabTo(/^API tokens$/);
+    await press('Enter');
+    await until(() => page.title(), 'API tokens – Klatch');
+    await page.getByText('There are no tokens yet.').waitFor();
+    await tabTo(/^What it is for$/);
+    await type('night job');
+    await tabTo(/^Write/);
+    await press('Space');
+    await press('Enter');
+    await until(focused, 'The token');
+    await tabTo(/^I have copied it$/);
+    await press('Enter');
+    await until(focused, 'API tokens');
+    await tabTo(/^End the token night job$/);
+    await press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await tabTo(/^End the token$/);
+    await press('Enter');
+    await page.getByText('Ended: night job.').waitFor();
+    await until(focused, 'API tokens');
+  });
+
   it('signs out', async () => {
     await tabTo(/^Sign out$/, 'Shift+Tab');
     await press('Enter');

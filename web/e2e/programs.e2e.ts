@@ -137,6 +137,15 @@ describe('a token of one’s own', () => {
     await endToken(root, 'notes');
   });
 
+  it('is listed by itself as soon as the server is back', async () => {
+    await on.server.kill();
+    await root.getByRole('link', { name: 'You and your devices' }).click();
+    await root.getByRole('link', { name: 'API tokens' }).click();
+    await root.getByText('The tokens could not be loaded.').waitFor();
+    await on.server.up();
+    await root.getByText('There are no tokens yet.').waitFor({ timeout: 45_000 });
+  });
+
   it('is for everyone, bots are not', async () => {
     const bo = await on.person('Bo');
     await bo.goto(`${on.server.url}/#/account/tokens`);

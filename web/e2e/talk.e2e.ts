@@ -86,14 +86,16 @@ describe('two people in two browsers', () => {
     expect(await composer(ann, 'kitchen').inputValue()).toBe('');
   });
 
-  it('a message elsewhere is counted, and reading it clears the count', async () => {
+  it('a message elsewhere is counted, in the tab too, and reading it clears the count', async () => {
     await ann.goto(`${on.server.url}/#/browse`);
     await say(bo, 'kitchen', 'Still there?');
     const item = ann.locator('.room-item', { hasText: 'kitchen' });
     await until(() => item.locator('.badge').textContent(), '1 unread');
+    await until(() => ann.title(), '(1) Browse channels – Klatch');
     await item.click();
     await message(ann, 'Still there?').waitFor();
     await item.locator('.badge').waitFor({ state: 'detached' });
+    await until(() => ann.title(), 'kitchen – Klatch');
   });
 
   it('a direct message reaches someone who never heard of it', async () => {

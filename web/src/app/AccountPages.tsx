@@ -3,21 +3,13 @@ import { AccountFrame } from '../features/account/AccountFrame';
 import { AccountPart } from '../features/account/AccountPart';
 import { Tokens } from '../features/programs/Tokens';
 import { useSelect } from '../state/react';
-import { ACCOUNT_PARTS, accountHref, type AccountPart as Part } from './route';
-
-const WORDS: Readonly<Record<Part, string>> = {
-  you: 'You and your devices',
-  tokens: 'API tokens',
-};
+import { accountParts, type AccountPart as Part } from './route';
 
 /** One's own account: devices and password, and tokens for programs. */
 export function AccountPages({ part, menu }: { part: Part; menu: ReactNode }) {
   const role = useSelect((s) => s.me?.role);
-  const parts = ACCOUNT_PARTS.map((name) => {
-    return { href: accountHref(name), words: WORDS[name], here: name === part };
-  });
   return (
-    <AccountFrame menu={menu} parts={parts}>
+    <AccountFrame menu={menu} parts={accountParts(part)}>
       {part === 'you' && <AccountPart />}
       {part === 'tokens' && (
         <Tokens

@@ -5,23 +5,7 @@ import { PeoplePart } from '../features/admin/PeoplePart';
 import { Invitations } from '../features/invitations/Invitations';
 import { BotPart } from '../features/programs/BotPart';
 import { Bots } from '../features/programs/Bots';
-import {
-  ADMIN_PARTS,
-  type AdminPart,
-  adminHref,
-  botHref,
-  go,
-  inviteLink,
-  type Route,
-  resetLink,
-} from './route';
-
-const WORDS: Readonly<Record<AdminPart, string>> = {
-  people: 'People',
-  bots: 'Bots',
-  invitations: 'Invitations',
-  audit: 'Audit log',
-};
+import { adminHref, adminParts, botHref, go, inviteLink, type Route, resetLink } from './route';
 
 interface Props {
   route: Extract<Route, { page: 'admin' }>;
@@ -30,11 +14,8 @@ interface Props {
 
 /** Running the server: people, bots, invitations, and what was done. */
 export function AdminPages({ route: { part, bot }, menu }: Props) {
-  const parts = ADMIN_PARTS.map((name) => {
-    return { href: adminHref(name), words: WORDS[name], here: name === part };
-  });
   return (
-    <AdminFrame menu={menu} parts={parts}>
+    <AdminFrame menu={menu} parts={adminParts(part)}>
       {part === 'people' && <PeoplePart resetLinkOf={resetLink} />}
       {part === 'bots' && bot === undefined && (
         <Bots hrefOf={botHref} onMade={(made) => go(botHref(made))} />

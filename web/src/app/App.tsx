@@ -6,9 +6,9 @@ import { InvitationDoor } from '../features/invitations/InvitationDoor';
 import { Notices } from '../features/notices/Notices';
 import type { RoomId } from '../protocol/types';
 import { useSelect } from '../state/react';
-import { totalUnread } from '../state/selectors';
+import { titleOf, totalUnread } from '../state/selectors';
 import { Logo } from '../ui/Logo';
-import { goInstead, type Route, roomHref, useRoute } from './route';
+import { goInstead, placeName, type Route, roomHref, useRoute } from './route';
 import { Shell } from './Shell';
 import './app.css';
 
@@ -17,7 +17,7 @@ export function App() {
   const session = useSelect((s) => s.session);
   const waiting = useSelect((s) => s.link.phase === 'waiting');
   const route = useRoute();
-  useTitle();
+  useTitle(route);
   if (session === 'unknown') return <Splash waiting={waiting} />;
   if (route.page === 'reset') {
     return <ResetPage key={route.token} token={route.token} onDone={() => goInstead('#/')} />;
@@ -73,10 +73,15 @@ function Splash({ waiting }: { waiting: boolean }) {
   );
 }
 
-/** The number of unread messages stands in the tab. */
-function useTitle() {
+/** The tab says where one is, and how much is unread. */
+function useTitle(route: Route) {
   const unread = useSelect(totalUnread);
+  const place = useSelect((s) => {
+    const room = route.page === 'room' ? s.rooms[route.roomId] : undefined;
+    return room ? titleOf(s, room) : placeName(route);
+  });
   useEffect(() => {
-    document.title = unread > 0 ? `(${unread > 99 ? '99+' : unread}) Klatch` : 'Klatch';
-  }, [unread]);
+    const count = unread > 0 ? `(${unread > 99 ? '99+' : unread}) ` : '';
+    document.title = count + (place === '' ? 'Klatch' : `${place} – Klatch`);
+  }, [unread, place]);
 }

@@ -9,6 +9,7 @@ import type { MessageId, Room, RoomId } from '../protocol/types';
 import { useClient, useSelect } from '../state/react';
 import { titleOf } from '../state/selectors';
 import { Button } from '../ui/Button';
+import { PageHead } from '../ui/PageHead';
 import { go, inviteLink } from './route';
 import { useNarrow } from './use-narrow';
 
@@ -18,6 +19,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
   const narrow = useNarrow();
   const room = useSelect((s) => s.rooms[roomId]);
   const title = useSelect((s) => (room ? titleOf(s, room) : 'this room'));
+  const failed = useSelect((s) => s.timelines[roomId]?.status === 'failed');
   const [members, setMembers] = useState(false);
   const [inviting, setInviting] = useState(false);
   useEffect(() => {
@@ -44,7 +46,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
           onLeft={() => go('#/')}
         />
       ) : (
-        <header className="page-head">{menu}</header>
+        <PageHead menu={menu} title={failed ? 'This room' : 'Loading…'} />
       )}
       <div className="room-body">
         <div className="room-talk" inert={narrow && members}>

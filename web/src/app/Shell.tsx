@@ -125,15 +125,29 @@ function Page({ route, menu, onNew }: PageProps) {
 function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
   const name = useSelect((s) => s.me?.displayName || s.me?.username);
   const goesAbout = useSelect((s) => mayGoAbout(s.me?.role));
+  const runs = useSelect((s) => mayRunServer(s.me?.role));
+  const ready = useSelect((s) => s.roomList.status === 'ready');
   const latest = useSelect((s) => joinedRooms(s)[0]);
   const title = useSelect((s) => (latest ? titleOf(s, latest) : ''));
+  // Whoever runs a server and is in no room has most likely just begun.
+  const beginning = runs && ready && !latest;
+  const browse = (
+    <Button look={latest ? 'soft' : 'solid'} icon="compass" onClick={() => go('#/browse')}>
+      Browse channels
+    </Button>
+  );
+  const start = (
+    <Button look={beginning ? 'solid' : 'soft'} icon="plus" onClick={onNew}>
+      Start a conversation
+    </Button>
+  );
   return (
     <>
       <header className="page-head page-head-bare">{menu}</header>
       <div className="home">
         <Logo large />
         <h1 tabIndex={-1}>Hello, {name}</h1>
-        <p>{lead(goesAbout, latest !== undefined)}</p>
+        <p>{beginning ? BEGINNING : lead(goesAbout, latest !== undefined)}</p>
         <div className="home-actions">
           {latest && (
             <Button
@@ -144,25 +158,20 @@ function Home({ menu, onNew }: { menu: ReactNode; onNew: () => void }) {
               Open {title}
             </Button>
           )}
-          {goesAbout && (
-            <>
-              <Button
-                look={latest ? 'soft' : 'solid'}
-                icon="compass"
-                onClick={() => go('#/browse')}
-              >
-                Browse channels
-              </Button>
-              <Button icon="plus" onClick={onNew}>
-                Start a conversation
-              </Button>
-            </>
+          {goesAbout && !beginning && browse}
+          {goesAbout && start}
+          {beginning && (
+            <Button icon="userPlus" onClick={() => go(adminHref('invitations'))}>
+              Invite people
+            </Button>
           )}
         </div>
       </div>
     </>
   );
 }
+
+const BEGINNING = 'Make a first channel, then invite people.';
 
 function lead(goesAbout: boolean, inRooms: boolean): string {
   if (goesAbout && inRooms) return 'Go on where people talk, or start something new.';

@@ -30,6 +30,39 @@ export function parseRoute(hash: string): Route {
   return { page: 'home' };
 }
 
+const ACCOUNT_WORDS: Readonly<Record<AccountPart, string>> = {
+  you: 'You and your devices',
+  tokens: 'API tokens',
+};
+
+const ADMIN_WORDS: Readonly<Record<AdminPart, string>> = {
+  people: 'People',
+  bots: 'Bots',
+  invitations: 'Invitations',
+  audit: 'Audit log',
+};
+
+/** The parts of the account's pages, with the one that is shown. */
+export function accountParts(shown: AccountPart) {
+  return ACCOUNT_PARTS.map((part) => {
+    return { href: accountHref(part), words: ACCOUNT_WORDS[part], here: part === shown };
+  });
+}
+
+/** The parts of running the server, with the one that is shown. */
+export function adminParts(shown: AdminPart) {
+  return ADMIN_PARTS.map((part) => {
+    return { href: adminHref(part), words: ADMIN_WORDS[part], here: part === shown };
+  });
+}
+
+/** What a place is called; empty for those that are named by what is in them. */
+export function placeName(route: Route): string {
+  if (route.page === 'browse') return 'Browse channels';
+  if (route.page === 'account') return ACCOUNT_WORDS[route.part];
+  return route.page === 'admin' ? ADMIN_WORDS[route.part] : '';
+}
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);

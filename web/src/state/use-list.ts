@@ -1,8 +1,8 @@
 /** A list that is read page by page and kept by the view that shows it. */
 
-import { useCallback, useEffect, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import type { Page } from '../protocol/types';
-import { useClient } from './react';
+import { useClient, useSelect } from './react';
 
 type Status = 'loading' | 'ready' | 'failed';
 
@@ -35,6 +35,17 @@ export function useList<T>(read: (cursor?: string) => Promise<Page<T>>) {
       current = false;
     };
   }, [load]);
+  // What failed while the server was away is read again when it is back.
+  const live = useSelect((s) => s.link.phase === 'live');
+  const failed = useRef(false);
+  failed.current = status === 'failed';
+  useEffect(() => {
+    let current = true;
+    if (live && failed.current) void load(undefined, () => current);
+    return () => {
+      current = false;
+    };
+  }, [live, load]);
   const always = () => true;
   return {
     items,

@@ -1,7 +1,8 @@
-import { type ReactNode, useCallback, useEffect, useState } from 'react';
+import { type ReactNode, useCallback, useState } from 'react';
 import { mayGoAbout } from '../../protocol/permission';
 import type { Room, RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
+import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
 import { Search } from '../../ui/Search';
@@ -37,7 +38,9 @@ export function BrowsePage({ menu, hrefOf, onOpen }: Props) {
 }
 
 function Channels({ hrefOf, onOpen }: Omit<Props, 'menu'>) {
-  const { rooms, status, more, load } = usePublicRooms();
+  const client = useClient();
+  const read = useCallback((cursor?: string) => client.rooms.browse(cursor), [client]);
+  const { items: rooms, status, hasMore, more, again } = useList(read);
   const [filter, setFilter] = useState('');
   const wanted = filter.trim().toLocaleLowerCase();
   const shown = rooms.filter((r) => (r.name ?? '').toLocaleLowerCase().includes(wanted));
@@ -54,9 +57,8 @@ function Channels({ hrefOf, onOpen }: Omit<Props, 'menu'>) {
       <p className="browse-status" role="status">
         {words(status, shown.length, wanted !== '')}
       </p>
-      {(more || status === 'failed') && status !== 'loading' && (
-        <Button onClick={load}>{status === 'failed' ? 'Try again' : 'Show more'}</Button>
-      )}
+      {status === 'failed' && <Button onClick={again}>Try again</Button>}
+      {status === 'ready' && hasMore && <Button onClick={more}>Show more</Button>}
     </>
   );
 }
@@ -68,31 +70,6 @@ function words(status: Status, count: number, filtered: boolean): string {
   if (status === 'failed') return 'The channels could not be loaded.';
   if (count > 0) return '';
   return filtered ? 'No channel has this name.' : 'There are no public channels yet.';
-}
-
-function usePublicRooms() {
-  const client = useClient();
-  const [rooms, setRooms] = useState<readonly Room[]>([]);
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [status, setStatus] = useState<Status>('loading');
-  const read = useCallback(
-    async (from: string | undefined) => {
-      setStatus('loading');
-      try {
-        const page = await client.rooms.browse(from);
-        setRooms((old) => (from === undefined ? page.items : [...old, ...page.items]));
-        setCursor(page.nextCursor ?? null);
-        setStatus('ready');
-      } catch (error) {
-        client.core.words(error);
-        setStatus('failed');
-      }
-    },
-    [client],
-  );
-  useEffect(() => void read(undefined), [read]);
-  const load = () => void read(cursor ?? undefined);
-  return { rooms, status, more: cursor !== null, load };
 }
 
 function Card({ room, href, onOpen }: { room: Room; href: string; onOpen: (id: RoomId) => void }) {

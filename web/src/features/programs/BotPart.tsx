@@ -1,8 +1,9 @@
-import { type FormEvent, useCallback, useEffect, useState } from 'react';
+import { type FormEvent, useCallback, useState } from 'react';
 import type { Account } from '../../protocol/trust';
 import type { UserId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { joinedRooms, nameOf, titleOf } from '../../state/selectors';
+import { useList } from '../../state/use-list';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { FormError } from '../../ui/Field';
@@ -14,7 +15,7 @@ import './programs.css';
 
 /** One bot: its tokens, and the rooms it is brought into. */
 export function BotPart({ userId, backHref }: { userId: UserId; backHref: string }) {
-  const { bot, error, again } = useBot(userId);
+  const { bot, status, again } = useBot(userId);
   const back = (
     <p>
       <a className="sheet-back" href={backHref}>
@@ -26,12 +27,12 @@ export function BotPart({ userId, backHref }: { userId: UserId; backHref: string
     return (
       <section className="sheet-part" aria-label="A bot">
         {back}
-        <FormError text={error} />
-        {error === undefined ? (
-          <p className="sheet-note" role="status">
-            Loading…
-          </p>
-        ) : (
+        <p className="sheet-note" role="status">
+          {status === 'loading' && 'Loading…'}
+          {status === 'failed' && 'This bot could not be loaded, or there is none.'}
+          {status === 'ready' && 'This is a person, not a bot.'}
+        </p>
+        {status === 'failed' && (
           <div>
             <Button onClick={again}>Try again</Button>
           </div>
@@ -67,27 +68,15 @@ export function BotPart({ userId, backHref }: { userId: UserId; backHref: string
   );
 }
 
+/** A list of one, so that it is read again when the server is back. */
 function useBot(userId: UserId) {
   const client = useClient();
-  const [bot, setBot] = useState<Account>();
-  const [error, setError] = useState<string>();
-  const [tries, setTries] = useState(0);
-  const read = useCallback(() => client.programs.bot(userId), [client, userId]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: read again when asked to
-  useEffect(() => {
-    let current = true;
-    const failed = (problem: unknown) => current && setError(client.core.words(problem));
-    setError(undefined);
-    read().then((found) => {
-      if (!current) return;
-      if (found.bot) setBot(found);
-      else setError('This is a person, not a bot.');
-    }, failed);
-    return () => {
-      current = false;
-    };
-  }, [client, read, tries]);
-  return { bot, error, again: () => setTries(tries + 1) };
+  const read = useCallback(async () => {
+    const account = await client.programs.bot(userId);
+    return { items: account.bot ? [account] : [], nextCursor: null };
+  }, [client, userId]);
+  const { items, status, again } = useList(read);
+  return { bot: items[0], status, again };
 }
 
 function AddToRoom({ bot, name }: { bot: Account; name: string }) {
