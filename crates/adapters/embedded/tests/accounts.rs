@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt;
 
 use klatch_conformance::run;
 use klatch_conformance::sample::{account, claim, session, session_id, time, user_id};
+use klatch_conformance::whereabouts::choice;
 use klatch_embedded::accounts::Accounts;
 use klatch_ports::ErrorKind;
 use klatch_ports::accounts::{Account, AccountStore, ClaimKind, Claims, Session, SessionStore};
 use klatch_ports::erasures::{AccountEraser, Traces};
+use klatch_ports::whereabouts::{Whereabouts, WhereaboutsStore};
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -33,6 +35,70 @@ mod conformance {
     klatch_conformance::api_token_store_tests!({
         let dir = super::directory();
         (super::open(&dir), dir)
+    });
+    klatch_conformance::whereabouts_store_tests!({
+        let dir = super::directory();
+        (super::open_with_accounts(&dir).await, dir)
+    });
+}
+
+async fn open_with_accounts(dir: &TempDir) -> Accounts {
+    let accounts = open(dir);
+    accounts.put(&[account(1), account(2), account(3)]).await.expect("put");
+    accounts
+}
+
+#[test]
+fn who_left_is_known_after_the_next_minute_and_a_choice_at_once_and_the_erased_not_at_all() {
+    run(async {
+        let dir = directory();
+        let accounts = open_with_accounts(&dir).await;
+        let [ann, ben, cleo] = [1, 2, 3].map(user_id);
+        accounts.left(ann, time(1)).await.expect("left");
+        accounts.left(ben, time(2)).await.expect("left");
+        accounts.keep_whereabouts().await.expect("kept");
+        accounts.left(ben, time(3)).await.expect("left");
+        accounts.chose(ann, Some(&choice())).await.expect("chose");
+        accounts.chose(cleo, Some(&choice())).await.expect("chose");
+        // Whoever is erased while they are here leaves late.
+        AccountEraser::erase(&accounts, cleo).await.expect("erased");
+        accounts.left(cleo, time(4)).await.expect("left");
+        accounts.chose(cleo, Some(&choice())).await.expect("chose");
+        drop(accounts);
+        let accounts = open(&dir);
+        let known =
+            async |accounts: &Accounts, user| accounts.whereabouts(user).await.expect("read");
+        let both = Whereabouts { left: Some(time(1)), choice: Some(choice()) };
+        assert_eq!(known(&accounts, ann).await, both);
+        assert_eq!(known(&accounts, ben).await.left, Some(time(2)), "the last minute is lost");
+        accounts.left(cleo, time(5)).await.expect("left");
+        accounts.keep_whereabouts().await.expect("kept");
+        drop(accounts);
+        let accounts = open(&dir);
+        assert_eq!(known(&accounts, cleo).await, Whereabouts::default());
+        assert_eq!(accounts.traces(cleo).await.expect("traces"), Traces::default());
+    });
+}
+
+#[test]
+fn thousands_who_leave_again_and_again_are_kept_as_they_left_last() {
+    run(async {
+        let dir = directory();
+        let accounts = open(&dir);
+        let all: Vec<_> = (1..=5_000).map(account).collect();
+        accounts.put(&all).await.expect("put");
+        for round in 0..3 {
+            for account in &all {
+                accounts.left(account.user, time(round)).await.expect("left");
+            }
+        }
+        accounts.keep_whereabouts().await.expect("kept");
+        drop(accounts);
+        let accounts = open(&dir);
+        for account in &all {
+            let known = accounts.whereabouts(account.user).await.expect("read");
+            assert_eq!(known.left, Some(time(2)));
+        }
     });
 }
 

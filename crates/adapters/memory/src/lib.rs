@@ -12,3 +12,4 @@ pub mod log;
 pub mod messages;
 pub mod metadata;
 mod progress;
+pub mod whereabouts;

@@ -21,6 +21,12 @@ mod accounts {
     klatch_conformance::api_token_store_tests!((Accounts::new(), ()));
 }
 
+mod whereabouts {
+    use klatch_memory::whereabouts::MemoryWhereabouts;
+
+    klatch_conformance::whereabouts_store_tests!((MemoryWhereabouts::default(), ()));
+}
+
 mod keys {
     use std::sync::Arc;
 

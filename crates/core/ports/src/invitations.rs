@@ -91,6 +91,10 @@ pub trait InvitationStore: Send + Sync {
     /// Takes an invitation back. Whether it was there and had not been taken back.
     async fn revoke_invitation(&self, id: InvitationId) -> PortResult<bool>;
 
+    /// Removes up to `limit` invitations that ended before `ended_before`, with their uses; how
+    /// many. Their tokens are unknown from then on. Cost: a look at every invitation.
+    async fn sweep_invitations(&self, ended_before: Timestamp, limit: usize) -> PortResult<usize>;
+
     /// Invitations to `room`, or all, made before `before`; newest first, up to `limit`.
     async fn invitations(
         &self,

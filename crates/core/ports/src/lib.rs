@@ -19,6 +19,7 @@ pub mod mail;
 pub mod messages;
 pub mod metadata;
 pub mod position;
+pub mod whereabouts;
 
 pub use error::{ErrorKind, PortError, PortResult};
 pub use position::{Epoch, Offset, Partition, Position, StreamId};

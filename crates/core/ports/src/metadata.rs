@@ -99,6 +99,43 @@ pub trait MemberReader: Send + Sync {
     async fn owners(&self, room: RoomId) -> PortResult<usize>;
 }
 
+/// Rooms read at once by [`RoomsOf`].
+const ROOMS_CHUNK: usize = 500;
+
+/// The rooms a user is in, one after the other in the order of their ids. Whoever stops early has
+/// read no more than the next 500. A room joined or left meanwhile may be there or not.
+#[derive(Debug)]
+pub struct RoomsOf {
+    user: UserId,
+    read: std::vec::IntoIter<(RoomId, Membership)>,
+    after: Option<RoomId>,
+    whole: bool,
+}
+
+impl RoomsOf {
+    /// Nothing is read yet.
+    pub fn new(user: UserId) -> Self {
+        Self { user, read: Vec::new().into_iter(), after: None, whole: false }
+    }
+
+    /// The next one, and the user's stay in it; `None` after the last.
+    ///
+    /// # Errors
+    /// As the port reports; asking again goes on where it was.
+    pub async fn next(
+        &mut self,
+        members: &dyn MemberReader,
+    ) -> PortResult<Option<(RoomId, Membership)>> {
+        if self.read.len() == 0 && !self.whole {
+            let rooms = members.rooms_of(self.user, self.after, ROOMS_CHUNK).await?;
+            self.whole = rooms.len() < ROOMS_CHUNK;
+            self.after = rooms.last().map(|(room, _)| *room);
+            self.read = rooms.into_iter();
+        }
+        Ok(self.read.next())
+    }
+}
+
 /// All metadata reads together, for roles that need them all.
 pub trait MetadataReader: MetadataProgress + UserReader + RoomReader + MemberReader {}
 

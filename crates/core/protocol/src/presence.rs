@@ -4,16 +4,14 @@
 //! | key | value | life |
 //! | --- | --- | --- |
 //! | `user.{user}.{instance}` | what the devices there come to, a word | two minutes, renewed |
-//! | `status.{user}` | what the user chose, JSON | until its end |
-//! | `seen.{user}` | when their last device left an instance, milliseconds | thirty days |
 //!
-//! `client.presence.{user}` says that one of these changed: whoever wants to know reads them.
+//! `client.presence.{user}` says that one of these changed, or what the person chose, or when they
+//! left: whoever wants to know reads it.
 //! `client.typing.{room}` carries who types.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use klatch_domain::presence::{Choice, Status};
-use klatch_domain::{RoomId, Seq, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use klatch_domain::presence::Status;
+use klatch_domain::{RoomId, Seq, UserId};
 
 pub use crate::inbox::presence_key as device_key;
 
@@ -27,16 +25,6 @@ const TYPING_VERSION: u8 = 1;
 /// What all device keys of `user` begin with.
 pub fn device_prefix(user: UserId) -> String {
     format!("user.{user}.")
-}
-
-/// The key of what `user` chose.
-pub fn choice_key(user: UserId) -> String {
-    format!("status.{user}")
-}
-
-/// The key of when `user` was there last.
-pub fn seen_key(user: UserId) -> String {
-    format!("seen.{user}")
 }
 
 /// The bus subject that says that something about `user` changed.
@@ -69,58 +57,6 @@ pub fn device_value(status: Status) -> Bytes {
 pub fn read_device_value(value: &[u8]) -> Status {
     let word = std::str::from_utf8(value).ok().and_then(Status::parse);
     word.unwrap_or(Status::Online)
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ChoiceValue {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    emoji: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<u64>,
-    since: u64,
-}
-
-/// The value of a choice key.
-pub fn choice_value(choice: &Choice) -> Bytes {
-    let Choice { status, text, emoji, until, since } = choice;
-    let value = ChoiceValue {
-        status: status.map(|status| status.as_str().to_owned()),
-        text: text.clone(),
-        emoji: emoji.clone(),
-        until: until.map(|until| until.0),
-        since: since.0,
-    };
-    // Writing texts and numbers to memory cannot fail.
-    serde_json::to_vec(&value).unwrap_or_default().into()
-}
-
-/// Reads the value of a choice key; `None` when it is none.
-pub fn read_choice_value(value: &[u8]) -> Option<Choice> {
-    let value: ChoiceValue = serde_json::from_slice(value).ok()?;
-    Some(Choice {
-        status: value.status.as_deref().and_then(Status::parse),
-        text: value.text,
-        emoji: value.emoji,
-        until: value.until.map(Timestamp),
-        since: Timestamp(value.since),
-    })
-}
-
-/// The value of a seen key: 48 bits, big-endian. It is kept for everyone who was here this month.
-pub fn seen_value(at: Timestamp) -> Bytes {
-    let [_, _, bytes @ ..] = at.0.to_be_bytes();
-    Bytes::copy_from_slice(&bytes)
-}
-
-/// Reads the value of a seen key; `None` when it is none.
-pub fn read_seen_value(value: &[u8]) -> Option<Timestamp> {
-    let bytes = <[u8; 6]>::try_from(value).ok()?;
-    Some(Timestamp(bytes.iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))))
 }
 
 /// Someone types, or has stopped.
@@ -179,8 +115,6 @@ mod tests {
         }
         let instance = klatch_domain::InstanceId::from_bits(9);
         assert!(device_key(user, instance).starts_with(&device_prefix(user)));
-        assert!(!choice_key(user).starts_with("user."), "fan-out watches these");
-        assert!(!seen_key(user).starts_with("user."), "fan-out watches these");
     }
 
     #[test]
@@ -194,19 +128,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn choices_survive_the_kv(
-            status in prop::option::of(prop::sample::select(Status::ALL.to_vec())),
-            text in prop::option::of(".{0,20}"),
-            emoji in prop::option::of(".{0,4}"),
-            until in prop::option::of(any::<u64>()),
-            since in any::<u64>(),
-        ) {
-            let until = until.map(Timestamp);
-            let choice = Choice { status, text, emoji, until, since: Timestamp(since) };
-            prop_assert_eq!(read_choice_value(&choice_value(&choice)), Some(choice));
-        }
-
-        #[test]
         fn notes_survive_the_bus_and_other_bytes_are_none(
             user in any::<u128>(), is_typing in any::<bool>(), seq in any::<u64>(),
             other in prop::collection::vec(any::<u8>(), 0..40),
@@ -216,15 +137,6 @@ mod tests {
             prop_assert_eq!(TypingNote::decode(note.encode()), Some(note));
             let read = TypingNote::decode(other.clone().into());
             prop_assert!(read.is_none_or(|note| note.encode() == other));
-            let _ = read_choice_value(&other);
-            let _ = read_seen_value(&other);
         }
-    }
-
-    #[test]
-    fn last_seen_survives_the_kv() {
-        let at = Timestamp(1_763_719_445_678);
-        assert_eq!(read_seen_value(&seen_value(at)), Some(at));
-        assert_eq!(read_seen_value(b"yesterday"), None);
     }
 }

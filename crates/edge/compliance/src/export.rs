@@ -11,14 +11,13 @@ use klatch_ports::PortResult;
 use klatch_ports::api::ServiceResult;
 use klatch_ports::api::compliance::Export;
 use klatch_ports::messages::{MessagePlace, MessageReader};
+use klatch_ports::metadata::RoomsOf;
+use klatch_ports::whereabouts::Whereabouts;
 use klatch_protocol::rest::compliance as lines;
 use klatch_protocol::sealed::{KeyRing, Place};
 
 use crate::Compliance;
 use crate::trail::{CHUNK, Trail, is_cut};
-
-/// Memberships read together.
-const ROOMS: usize = 500;
 
 impl Compliance {
     /// The export of `user`, whoever asks.
@@ -37,16 +36,13 @@ impl Compliance {
         for session in deps.sessions.list(user).await? {
             first.push_back(lines::line(&lines::session(&session)));
         }
-        let mut after = None;
-        loop {
-            let rooms = deps.metadata.rooms_of(user, after, ROOMS).await?;
-            for (room, stay) in &rooms {
-                first.push_back(lines::line(&lines::membership(*room, stay)));
-            }
-            after = rooms.last().map(|(room, _)| *room);
-            if rooms.len() < ROOMS {
-                break;
-            }
+        let known = deps.whereabouts.whereabouts(user).await?;
+        if known != Whereabouts::default() {
+            first.push_back(lines::line(&lines::whereabouts(&known)));
+        }
+        let mut rooms = RoomsOf::new(user);
+        while let Some((room, stay)) = rooms.next(&*deps.metadata).await? {
+            first.push_back(lines::line(&lines::membership(room, &stay)));
         }
         let trail = Trail::of(Arc::clone(&deps.log), user).await?;
         let (ring, messages) = (Arc::clone(&deps.ring), Arc::clone(&deps.messages));

@@ -28,6 +28,7 @@ use klatch_ports::keys::{KeyReader, KeyWriter};
 use klatch_ports::log::{EventAppender, LogReader};
 use klatch_ports::messages::MessageReader;
 use klatch_ports::metadata::MetadataReader;
+use klatch_ports::whereabouts::WhereaboutsStore;
 use klatch_protocol::sealed::KeyRing;
 
 /// A part of the process that remembers something of people.
@@ -46,6 +47,8 @@ pub struct Deps {
     pub accounts: Arc<dyn AccountStore>,
     /// Signed-in devices, to tell them.
     pub sessions: Arc<dyn SessionStore>,
+    /// What is known of them while they are away, to tell it.
+    pub whereabouts: Arc<dyn WhereaboutsStore>,
     /// Takes people out of the accounts.
     pub eraser: Arc<dyn AccountEraser>,
     /// Who was erased.

@@ -1,5 +1,5 @@
 //! Owns what people tell of themselves while they are there: presence, custom status, typing.
-//! Must not contain: connections, anything durable, or who is sent what.
+//! Must not contain: connections, engines that keep anything, or who is sent what.
 #![warn(missing_docs)]
 
 mod bucket;

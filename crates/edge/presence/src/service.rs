@@ -1,8 +1,7 @@
-//! The service: reads and writes of the KV, and what it publishes.
+//! The service: what it reads and writes, and what it publishes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,11 +13,11 @@ use klatch_ports::PortResult;
 use klatch_ports::api::presence::{OwnPresence, PresenceApi, PresenceView, StatusWords};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::bus::BusPublisher;
-use klatch_ports::kv::{KvReader, KvWriter, Revision};
+use klatch_ports::kv::{KvReader, Revision};
 use klatch_ports::metadata::{MemberReader, RoomReader};
+use klatch_ports::whereabouts::{Whereabouts, WhereaboutsStore};
 use klatch_protocol::presence::{
-    TypingNote, choice_key, choice_value, device_prefix, presence_subject, read_choice_value,
-    read_device_value, read_seen_value, seen_key, typing_subject,
+    TypingNote, device_prefix, presence_subject, read_device_value, typing_subject,
 };
 
 use crate::bucket::Buckets;
@@ -32,10 +31,10 @@ const AT_ONCE: usize = 64;
 /// Everything the service may touch. The readers are capabilities of the whole: it sees rooms and
 /// who is in them, no messages.
 pub struct Deps {
-    /// What devices and people said.
+    /// What devices said.
     pub kv: Arc<dyn KvReader>,
-    /// Where what people choose is kept.
-    pub writer: Arc<dyn KvWriter>,
+    /// What people chose, and when they left.
+    pub whereabouts: Arc<dyn WhereaboutsStore>,
     /// Tells the other instances.
     pub bus: Arc<dyn BusPublisher>,
     /// Rooms, to know who may type in them.
@@ -62,7 +61,7 @@ pub struct PresenceService {
     typists: Typists,
 }
 
-/// What the KV holds about a person.
+/// What is known about a person.
 struct Found {
     devices: Status,
     oldest: Option<Revision>,
@@ -87,23 +86,21 @@ impl PresenceService {
     /// # Errors
     /// As the ports report.
     pub async fn forget(&self, user: UserId) -> PortResult<()> {
-        self.deps.writer.delete(&choice_key(user)).await?;
-        self.deps.writer.delete(&seen_key(user)).await?;
+        self.deps.whereabouts.forget(user).await?;
         self.deps.bus.publish(&presence_subject(user), Bytes::new()).await
     }
 
     async fn find(&self, user: UserId) -> PortResult<Found> {
-        let kv = &*self.deps.kv;
         let prefix = device_prefix(user);
-        let (choice_key, seen_key) = (choice_key(user), seen_key(user));
-        let (devices, choice, seen) =
-            futures::try_join!(kv.list(&prefix), kv.get(&choice_key), kv.get(&seen_key))?;
+        let known = self.deps.whereabouts.whereabouts(user);
+        let (devices, known) = futures::try_join!(self.deps.kv.list(&prefix), known)?;
         let oldest = devices.iter().map(|(_, entry)| entry.revision).min();
         let said = devices.iter().map(|(_, entry)| read_device_value(&entry.value));
         let devices = Status::merged(said);
-        let choice = choice.and_then(|entry| read_choice_value(&entry.value));
-        let left = seen.and_then(|entry| read_seen_value(&entry.value));
-        let presence = Presence::seen(devices, choice.as_ref(), left, self.deps.clock.now());
+        let now = self.deps.clock.now();
+        let Whereabouts { left, choice } = known;
+        let choice = choice.filter(|choice| !choice.is_over(now));
+        let presence = Presence::seen(devices, choice.as_ref(), left, now);
         Ok(Found { devices, oldest, choice, presence })
     }
 
@@ -115,13 +112,8 @@ impl PresenceService {
     async fn store(&self, user: UserId, choice: Choice) -> ServiceResult<()> {
         let now = self.deps.clock.now();
         let choice = choice.checked(now)?;
-        let key = choice_key(user);
-        if choice.is_empty() {
-            self.deps.writer.delete(&key).await?;
-        } else {
-            let life = choice.until.map(|until| Duration::from_millis(until.ms_since(now)));
-            self.deps.writer.put(&key, choice_value(&choice), life).await?;
-        }
+        let choice = Some(&choice).filter(|choice| !choice.is_empty());
+        self.deps.whereabouts.chose(user, choice).await?;
         // Says nothing but that something changed: whoever hears it reads what.
         self.deps.bus.publish(&presence_subject(user), Bytes::new()).await?;
         Ok(())
@@ -141,7 +133,6 @@ impl PresenceApi for PresenceService {
 
     async fn own_presence(&self, actor: Actor) -> ServiceResult<OwnPresence> {
         let Found { devices, oldest, choice, presence } = self.find(actor.user).await?;
-        let choice = choice.filter(|choice| !choice.is_over(self.deps.clock.now()));
         Ok(OwnPresence {
             view: PresenceView { user: actor.user, presence, oldest },
             devices,
@@ -160,6 +151,10 @@ impl PresenceApi for PresenceService {
         let StatusWords { text, emoji, until } = words;
         let choice = Choice { status: chosen, text, emoji, until, ..Choice::default() };
         self.store(actor.user, choice).await
+    }
+
+    async fn left(&self, user: UserId) -> PortResult<()> {
+        self.deps.whereabouts.left(user, self.deps.clock.now()).await
     }
 
     fn admit_status(&self, actor: Actor) -> ServiceResult<()> {

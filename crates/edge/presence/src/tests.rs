@@ -10,15 +10,17 @@ use klatch_domain::{Clock as _, InstanceId, Rejection, RoomId, Seq, Timestamp, U
 use klatch_memory::bus::MemoryBus;
 use klatch_memory::kv::MemoryKv;
 use klatch_memory::metadata::MetadataStore;
+use klatch_memory::whereabouts::MemoryWhereabouts;
 use klatch_ports::api::ServiceError;
 use klatch_ports::api::presence::{PresenceApi as _, StatusWords};
 use klatch_ports::bus::{BusSubscriber as _, Subscription};
-use klatch_ports::kv::{KvReader as _, KvWriter as _};
+use klatch_ports::kv::KvWriter as _;
 use klatch_ports::messages::Applied;
 use klatch_ports::metadata::{MetadataCommit, MetadataWriter as _};
 use klatch_ports::position::{Epoch, Offset};
+use klatch_ports::whereabouts::{Whereabouts, WhereaboutsStore as _};
 use klatch_protocol::presence::{
-    TYPING_SUBJECTS, TypingNote, choice_key, device_key, device_value, typing_subject,
+    TYPING_SUBJECTS, TypingNote, device_key, device_value, typing_subject,
 };
 use klatch_testkit::ManualClock;
 
@@ -30,6 +32,7 @@ const ROOM: RoomId = RoomId::from_bits(9);
 
 struct World {
     kv: MemoryKv,
+    whereabouts: Arc<MemoryWhereabouts>,
     clock: ManualClock,
     service: PresenceService,
     typing: Box<dyn Subscription>,
@@ -70,17 +73,18 @@ async fn world(member_count: u64) -> World {
         ..MetadataCommit::default()
     };
     metadata.commit(commit).await.unwrap();
-    let clock = ManualClock::default();
+    let (clock, whereabouts) = (ManualClock::default(), Arc::new(MemoryWhereabouts::default()));
     let typing = bus.subscribe(TYPING_SUBJECTS).await.unwrap();
     let deps = Deps {
         kv: Arc::new(kv.clone()),
-        writer: Arc::new(kv.clone()),
+        whereabouts: whereabouts.clone(),
         bus: Arc::new(bus),
         rooms: metadata.clone(),
         members: metadata,
         clock: Arc::new(clock.clone()),
     };
-    World { kv, clock, service: PresenceService::new(deps, PresenceConfig::default()), typing }
+    let service = PresenceService::new(deps, PresenceConfig::default());
+    World { kv, whereabouts, clock, service, typing }
 }
 
 impl World {
@@ -160,7 +164,7 @@ async fn devices_that_are_not_renewed_are_gone_after_their_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_choice_leaves_the_kv_when_it_ends_and_words_leave_the_status() {
+async fn a_choice_is_over_when_it_ends_and_words_leave_the_status() {
     let world = world(2).await;
     let now = world.clock.now();
     let choice = Choice { status: Some(Status::Dnd), ..Choice::default() };
@@ -174,8 +178,11 @@ async fn a_choice_leaves_the_kv_when_it_ends_and_words_leave_the_status() {
     let own = world.service.own_presence(actor(ANN)).await.unwrap();
     assert_eq!(own.chosen, Some(Status::Dnd));
     assert_eq!(own.view.presence.text.as_deref(), Some("at lunch"));
-    tokio::time::advance(Duration::from_mins(1)).await;
-    assert_eq!(world.kv.get(&choice_key(ANN)).await.unwrap(), None);
+    world.clock.advance(Duration::from_mins(1));
+    let own = world.service.own_presence(actor(ANN)).await.unwrap();
+    assert_eq!((own.chosen, own.view.presence.text), (None, None));
     world.service.choose(actor(ANN), Choice::default()).await.unwrap();
-    assert!(world.kv.is_empty(), "an empty choice takes no place");
+    let known = world.whereabouts.whereabouts(ANN).await.unwrap();
+    assert_eq!(known, Whereabouts::default(), "an empty choice takes no place");
+    assert!(world.kv.is_empty());
 }

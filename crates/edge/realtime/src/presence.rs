@@ -13,7 +13,7 @@ use klatch_domain::UserId;
 use klatch_domain::presence::Status;
 use klatch_ports::PortResult;
 use klatch_ports::kv::Revision;
-use klatch_protocol::presence::{device_key, device_value, presence_subject, seen_key, seen_value};
+use klatch_protocol::presence::{device_key, device_value, presence_subject};
 use klatch_recent::shrink;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -27,8 +27,6 @@ const AT_ONCE: usize = 32;
 /// Wishes taken at once; the next ones wait until all of these are carried out, so that the order
 /// for one user is kept.
 const BATCH: usize = 256;
-/// How long it is known when someone was there last.
-const SEEN_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// A user's presence as the hub wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,9 +210,7 @@ impl Worker {
     }
 
     async fn note_last_seen(&self, user: UserId) {
-        let value = seen_value(self.shared.deps.clock.now());
-        let kv = &self.shared.deps.presence;
-        if let Err(error) = kv.put(&seen_key(user), value, Some(SEEN_LIFE)).await {
+        if let Err(error) = self.shared.deps.people.left(user).await {
             tracing::debug!(%error, "when someone was seen last is not written");
         }
     }

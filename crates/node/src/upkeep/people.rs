@@ -31,6 +31,7 @@ pub(crate) fn compliance(engines: Engines, memories: Vec<Arc<dyn Memory>>) -> Co
     Compliance::new(Deps {
         accounts: accounts.clone(),
         sessions: accounts.clone(),
+        whereabouts: accounts.clone(),
         eraser: accounts,
         ledger: Arc::new(ledger),
         keys: keys.clone(),

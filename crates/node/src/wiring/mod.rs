@@ -3,6 +3,7 @@
 mod adapters;
 mod capacity;
 mod certificate;
+mod chores;
 mod edges;
 mod identity;
 mod issuers;
@@ -208,6 +209,9 @@ impl Running {
         self.process.stop.cancel();
         self.process.tasks.close();
         let _ = tokio::time::timeout(LAST, self.process.tasks.wait()).await;
+        if let Err(error) = self.adapters.accounts.keep_whereabouts().await {
+            tracing::warn!(%error, "when people were here last could not be written");
+        }
         let log = self.adapters.log;
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
     }

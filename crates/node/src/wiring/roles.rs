@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::identity::{DemoIssuer, keep_keys, signing_keys};
 use super::issuers::trusted_issuers;
 use super::post::mailer;
-use super::{Adapters, Process};
+use super::{Adapters, Process, chores};
 use crate::config::{Config, ConfigError};
 use crate::demo::{Bot, Host, Seeded};
 
@@ -65,9 +65,7 @@ impl Roles {
         let limits = Arc::new(limiter(process, adapters));
         let realtime =
             start_realtime(process, adapters, (&auth, &commands, &people), &limits).await?;
-        forget_idle(process, adapters, &auth);
-        send_letters(process, &auth);
-        follow_issuers(process, &auth);
+        chores::start(process, adapters, &auth);
         Ok(Self {
             imports: Arc::new(Importer(Arc::clone(&commands))),
             auth,
@@ -119,36 +117,6 @@ impl Roles {
             });
         }
     }
-}
-
-/// What was remembered of people who are not here any more goes after one to two of these.
-const IDLE: Duration = Duration::from_secs(30);
-
-fn forget_idle(process: &Process, adapters: &Adapters, auth: &Arc<Auth>) {
-    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
-    let (keys, ring) = (Arc::clone(&adapters.keys), Arc::clone(&adapters.key_ring));
-    process.tasks.spawn(async move {
-        while stop.run_until_cancelled(tokio::time::sleep(IDLE)).await.is_some() {
-            auth.forget_idle();
-            ring.forget_idle();
-            keys.forget_idle();
-        }
-    });
-}
-
-/// What waits when the server leaves is gone: who asked asks again.
-fn send_letters(process: &Process, auth: &Arc<Auth>) {
-    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
-    process.tasks.spawn(async move {
-        stop.run_until_cancelled(auth.run_letters()).await;
-    });
-}
-
-fn follow_issuers(process: &Process, auth: &Arc<Auth>) {
-    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
-    process.tasks.spawn(async move {
-        stop.run_until_cancelled(auth.run_issuers()).await;
-    });
 }
 
 fn dead_letters(process: &Process, adapters: &Adapters) -> DeadLetters {
@@ -308,7 +276,7 @@ fn start_queries(process: &Process, adapters: &Adapters) -> Arc<Query> {
 fn presence(process: &Process, adapters: &Adapters) -> PresenceService {
     let deps = klatch_presence::Deps {
         kv: Arc::new(adapters.kv.clone()),
-        writer: Arc::new(adapters.kv.clone()),
+        whereabouts: adapters.accounts.clone(),
         bus: Arc::new(adapters.bus.clone()),
         rooms: adapters.metadata.clone(),
         members: adapters.metadata.clone(),

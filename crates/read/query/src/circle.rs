@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
+use klatch_domain::UserId;
 use klatch_domain::permission::{self, Actor, ServerAction};
-use klatch_domain::{RoomId, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::metadata::MetadataReader;
+use klatch_ports::metadata::{MetadataReader, RoomsOf};
 
 /// Most people of a circle; a guest of a larger one finds some of them by name, not all.
 const PEOPLE_MAX: usize = 10_000;
-/// Rows read at once.
+/// Members read at once.
 const CHUNK: usize = 500;
 
 /// Whether the asker may find people whom they share no room with.
@@ -23,8 +23,8 @@ pub(crate) async fn people(
     actor: Actor,
 ) -> PortResult<HashSet<UserId>> {
     let mut people = HashSet::from([actor.user]);
-    let mut rooms = Rooms::of(actor);
-    while let Some(room) = rooms.next(metadata).await? {
+    let mut rooms = RoomsOf::new(actor.user);
+    while let Some((room, _)) = rooms.next(metadata).await? {
         let mut after = None;
         loop {
             let members = metadata.members(room, after, CHUNK).await?;
@@ -48,35 +48,11 @@ pub(crate) async fn holds(
     actor: Actor,
     user: UserId,
 ) -> PortResult<bool> {
-    let mut rooms = Rooms::of(actor);
-    while let Some(room) = rooms.next(metadata).await? {
+    let mut rooms = RoomsOf::new(actor.user);
+    while let Some((room, _)) = rooms.next(metadata).await? {
         if metadata.membership(room, user).await?.is_some() {
             return Ok(true);
         }
     }
     Ok(user == actor.user)
-}
-
-/// The asker's rooms, one after the other.
-struct Rooms {
-    actor: Actor,
-    read: std::vec::IntoIter<RoomId>,
-    after: Option<RoomId>,
-    whole: bool,
-}
-
-impl Rooms {
-    fn of(actor: Actor) -> Self {
-        Self { actor, read: Vec::new().into_iter(), after: None, whole: false }
-    }
-
-    async fn next(&mut self, metadata: &dyn MetadataReader) -> PortResult<Option<RoomId>> {
-        if self.read.len() == 0 && !self.whole {
-            let rooms = metadata.rooms_of(self.actor.user, self.after, CHUNK).await?;
-            self.whole = rooms.len() < CHUNK;
-            self.after = rooms.last().map(|(room, _)| *room);
-            self.read = rooms.into_iter().map(|(room, _)| room).collect::<Vec<_>>().into_iter();
-        }
-        Ok(self.read.next())
-    }
 }

@@ -26,6 +26,7 @@ macro_rules! invitation_store_tests {
                 a_use_given_back_is_another_users,
                 an_invitation_that_ended_lets_nobody_in,
                 an_account_is_stored_with_its_use_or_not_at_all,
+                what_ended_is_swept_with_its_uses_and_the_rest_stays,
             ]
         );
     };
@@ -91,6 +92,28 @@ pub async fn an_invitation_lets_as_many_in_as_was_said(store: &impl Store) {
     }
     assert_eq!(redeem(store, &two, 3).await, Err(NotRedeemed::UsedUp));
     assert_eq!(stored(store, &two).await.uses, 2);
+}
+
+/// A token of before is unknown, and a new invitation of the same id begins anew.
+pub async fn what_ended_is_swept_with_its_uses_and_the_rest_stays(store: &impl Store) {
+    let room = Some(room_id(1));
+    let mut all = [1, 2, 3, 4].map(|n| invitation(n, room, 2));
+    for (one, ends) in all.iter_mut().zip([100, 300, 200, 199]) {
+        one.expires_at = time(ends);
+        store.create_invitation(one).await.expect("create");
+        redeem(store, one, 1).await.expect("a use");
+    }
+    let swept = async |limit| store.sweep_invitations(time(200), limit).await.expect("sweep");
+    assert_eq!((swept(1).await, swept(9).await, swept(9).await), (1, 1, 0));
+    let left = store.invitations(room, None, 9).await.expect("list");
+    assert_eq!(left.iter().map(|it| it.id).collect::<Vec<_>>(), [all[2].id, all[1].id]);
+    for gone in [&all[0], &all[3]] {
+        assert_eq!(store.invitation(gone.id).await.expect("read"), None);
+        assert_eq!(store.invitation_of(gone.hash).await.expect("read"), None);
+        store.create_invitation(gone).await.expect("create");
+        assert_eq!(redeem(store, gone, 1).await.map(|it| it.uses), Ok(1), "no use is left");
+    }
+    assert_eq!(stored(store, &all[1]).await.uses, 1);
 }
 
 /// Whoever comes together is counted one by one.

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod metadata;
 pub mod random;
 pub mod sample;
+pub mod whereabouts;
 
 /// Makes each named case of a module a `#[test]` of the same name.
 ///

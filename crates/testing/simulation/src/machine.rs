@@ -9,6 +9,7 @@ use klatch_log::LogConfig;
 use klatch_log::disk::sim::SimDisk;
 use klatch_memory::accounts::Accounts;
 use klatch_memory::keys::Keys;
+use klatch_memory::whereabouts::MemoryWhereabouts;
 use klatch_soak::dice::Dice;
 use klatch_testkit::SeededEntropy;
 use parking_lot::Mutex;
@@ -28,6 +29,7 @@ const MONTH_MS: u64 = 31 * 24 * 3_600 * 1_000;
 pub(crate) struct Machine {
     pub(crate) disk: SimDisk,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) whereabouts: Arc<MemoryWhereabouts>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) entropy: Arc<SeededEntropy>,
@@ -51,6 +53,7 @@ impl Machine {
         Ok(Self {
             disk: SimDisk::new(seed),
             accounts: Arc::new(Accounts::new()),
+            whereabouts: Arc::default(),
             keys: Arc::new(Keys::new(Arc::clone(&entropy) as Arc<dyn Entropy>)),
             clock: Arc::new(VirtualClock {
                 begun: Instant::now(),

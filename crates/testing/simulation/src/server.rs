@@ -305,6 +305,7 @@ impl Engines {
         Compliance::new(klatch_compliance::Deps {
             accounts: Arc::clone(&machine.accounts) as _,
             sessions: Arc::clone(&machine.accounts) as _,
+            whereabouts: Arc::clone(&machine.whereabouts) as _,
             eraser: Arc::clone(&machine.accounts) as _,
             ledger: Arc::new(Ledger::default()),
             keys: Arc::clone(&machine.keys) as _,
@@ -346,7 +347,7 @@ impl Engines {
     fn presence(&self) -> PresenceService {
         let deps = klatch_presence::Deps {
             kv: Arc::new(self.kv.clone()),
-            writer: Arc::new(self.kv.clone()),
+            whereabouts: self.machine.whereabouts.clone(),
             bus: Arc::new(self.bus.clone()),
             rooms: Arc::clone(&self.models.metadata) as _,
             members: Arc::clone(&self.models.metadata) as _,

@@ -15,6 +15,7 @@ mod invitations;
 mod life;
 mod row;
 mod settle;
+mod whereabouts;
 
 use std::path::Path;
 
@@ -25,12 +26,14 @@ use klatch_ports::PortResult;
 use klatch_ports::accounts::{
     Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
 };
+use parking_lot::Mutex;
 
 use crate::engine::failed_io;
 use crate::engine::group::Group;
 use draft::{Draft, Job, work};
 use life::Rows;
 use row::{ACCOUNT, ADMIN, Held, SESSION, UNANNOUNCED, USER_SESSION};
+use whereabouts::Leavers;
 
 pub use settle::Settled;
 
@@ -42,6 +45,7 @@ const DIRECT_PAIR: u8 = ClaimKind::DirectPair as u8;
 pub struct Accounts {
     rows: Rows,
     writer: Group<Job>,
+    leavers: Mutex<Leavers>,
 }
 
 impl Accounts {
@@ -57,7 +61,8 @@ impl Accounts {
             let rows = rows.clone();
             Group::start("accounts", move |jobs| work(&rows, jobs))
         };
-        Ok(Self { rows, writer: writer.map_err(|error| failed_io("opening", error))? })
+        let writer = writer.map_err(|error| failed_io("opening", error))?;
+        Ok(Self { rows, writer, leavers: Mutex::default() })
     }
 
     async fn write<T: Send + 'static>(

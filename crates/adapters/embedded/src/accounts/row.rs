@@ -38,6 +38,8 @@ pub(super) const USE: u8 = 12;
 pub(super) const TOKEN: u8 = 13;
 /// User, API token → nothing.
 pub(super) const USER_TOKEN: u8 = 14;
+/// User → when they were there last, and what they chose to show.
+pub(super) const WHEREABOUTS: u8 = 15;
 
 pub(super) fn claim_key(kind: ClaimKind, name: &str) -> Vec<u8> {
     [&[CLAIM, kind as u8], name.as_bytes()].concat()

@@ -73,6 +73,17 @@ impl InvitationStore for Accounts {
         Ok(!std::mem::replace(&mut invitation.revoked, true))
     }
 
+    async fn sweep_invitations(&self, ended_before: Timestamp, limit: usize) -> PortResult<usize> {
+        let mut rows = self.rows.lock();
+        let ended = rows.invitations.values().filter(|it| it.expires_at < ended_before);
+        let ended: Vec<InvitationId> = ended.map(|it| it.id).take(limit).collect();
+        for id in &ended {
+            rows.invitations.remove(id);
+        }
+        rows.uses.retain(|(id, _), _| !ended.contains(id));
+        Ok(ended.len())
+    }
+
     async fn invitations(
         &self,
         room: Option<RoomId>,

@@ -82,7 +82,7 @@ pub trait PresenceApi: Send + Sync {
     async fn own_presence(&self, actor: Actor) -> ServiceResult<OwnPresence>;
 
     /// Replaces all that the asker chose; `since` is not looked at. Others who watch them are told.
-    /// Kept in the ephemeral KV: a restart of that forgets it.
+    /// Durable when it returns.
     ///
     /// # Errors
     /// [`klatch_domain::Rejection::InvalidField`]; [`super::ServiceError::TooOften`].
@@ -93,6 +93,10 @@ pub trait PresenceApi: Send + Sync {
     /// # Errors
     /// As [`PresenceApi::choose`].
     async fn say_status(&self, actor: Actor, words: StatusWords) -> ServiceResult<()>;
+
+    /// The last device of `user` left an instance just now. Costs no write of its own; see
+    /// [`crate::whereabouts::WhereaboutsStore::left`]. Whoever watches is not told by this.
+    async fn left(&self, user: UserId) -> PortResult<()>;
 
     /// Counts a word of the asker's about a device's presence, which costs others as much as a
     /// choice does.

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use klatch_domain::event::{Change, TimelineEvent, UserChange, UserEvent};
 use klatch_domain::member::Membership;
 use klatch_domain::message::MessageBody;
+use klatch_domain::presence::Status;
 use klatch_domain::room::RoomTexts;
 use klatch_domain::user::Profile;
 use klatch_domain::{Message, RoomId, Seq, Timestamp, UserId};
 use klatch_ports::accounts::{Account, Session};
 use klatch_ports::api::compliance::{Checked, Erased};
+use klatch_ports::whereabouts::Whereabouts;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -95,6 +97,19 @@ pub fn account(account: &Account) -> Value {
         "createdAt": account.created_at.to_string(),
         "hasPassword": account.password_hash.is_some(),
         "imported": account.external.is_some(),
+    })
+}
+
+/// When they were there last, and what they chose to show.
+pub fn whereabouts(known: &Whereabouts) -> Value {
+    let choice = known.choice.clone().unwrap_or_default();
+    json!({
+        "type": "presence",
+        "lastSeen": known.left.map(|at| at.to_string()),
+        "status": choice.status.map(Status::as_str),
+        "text": choice.text,
+        "emoji": choice.emoji,
+        "expiresAt": choice.until.map(|at| at.to_string()),
     })
 }
 

@@ -23,6 +23,7 @@ use klatch_memory::kv::MemoryKv;
 use klatch_memory::log::MemoryLog;
 use klatch_memory::messages::MessageStore;
 use klatch_memory::metadata::MetadataStore;
+use klatch_memory::whereabouts::MemoryWhereabouts;
 use klatch_ports::position::{Epoch, Partition};
 use klatch_presence::{PresenceConfig, PresenceService};
 use klatch_protocol::sealed::KeyRing;
@@ -93,6 +94,7 @@ struct Engines {
     ring: Arc<KeyRing>,
     keys: Arc<Keys>,
     accounts: Arc<Accounts>,
+    whereabouts: Arc<MemoryWhereabouts>,
     kv: MemoryKv,
     clock: ManualClock,
     entropy: Arc<dyn Entropy>,
@@ -110,6 +112,7 @@ impl Engines {
             ring: Arc::new(KeyRing::new(keys.clone(), 1_000)),
             keys,
             accounts: Arc::default(),
+            whereabouts: Arc::default(),
             kv: MemoryKv::default(),
             clock,
             entropy,
@@ -180,10 +183,9 @@ impl Engines {
     }
 
     fn people(&self) -> PresenceService {
-        let kv = self.kv.clone();
         let deps = klatch_presence::Deps {
-            kv: Arc::new(kv.clone()),
-            writer: Arc::new(kv),
+            kv: Arc::new(self.kv.clone()),
+            whereabouts: self.whereabouts.clone(),
             bus: Arc::new(MemoryBus::default()),
             rooms: self.metadata.clone(),
             members: self.metadata.clone(),
@@ -196,6 +198,7 @@ impl Engines {
         Compliance::new(klatch_compliance::Deps {
             accounts: self.accounts.clone(),
             sessions: self.accounts.clone(),
+            whereabouts: self.whereabouts.clone(),
             eraser: self.accounts.clone(),
             ledger: Arc::new(Ledger::default()),
             keys: self.keys.clone(),

@@ -30,6 +30,7 @@ use klatch_memory::kv::MemoryKv;
 use klatch_memory::log::MemoryLog;
 use klatch_memory::messages::MessageStore;
 use klatch_memory::metadata::MetadataStore;
+use klatch_memory::whereabouts::MemoryWhereabouts;
 use klatch_ports::api::auth::{Credential, Identity, TokenError, TokenVerifier};
 use klatch_ports::api::commands::{
     Changed, CommandApi, CreateRoom, Reply, RoomMade, SendMessage, Sent,
@@ -123,6 +124,7 @@ pub(crate) struct World {
     pub(crate) bus: MemoryBus,
     pub(crate) flaky: FlakyBus,
     pub(crate) kv: MemoryKv,
+    whereabouts: Arc<MemoryWhereabouts>,
     pub(crate) metadata: Arc<MetadataStore>,
     pub(crate) messages: Arc<MessageStore>,
     pub(crate) keys: Arc<KeyRing>,
@@ -150,6 +152,7 @@ impl World {
             flaky: FlakyBus::new(Arc::new(bus.clone()), seed),
             bus,
             kv: MemoryKv::default(),
+            whereabouts: Arc::default(),
             metadata: Arc::new(MetadataStore::new()),
             messages: Arc::default(),
             keys: Arc::new(KeyRing::new(Arc::clone(&key_store) as _, 100)),
@@ -199,7 +202,7 @@ impl World {
     fn people(self: &Arc<Self>) -> PresenceService {
         let deps = klatch_presence::Deps {
             kv: Arc::new(self.kv.clone()),
-            writer: Arc::new(self.kv.clone()),
+            whereabouts: self.whereabouts.clone(),
             bus: Arc::new(self.bus.clone()),
             rooms: Arc::clone(&self.metadata) as _,
             members: Arc::clone(&self.metadata) as _,

@@ -77,6 +77,36 @@ async fn three_devices_of_one_person_are_one_presence_until_the_last_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_chose_and_when_they_left_outlives_a_restart() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::start(Settings::default()).await.unwrap();
+    let (ann, ben) = (server.rest_as("ann"), server.rest_as("ben"));
+    let ann_id = id_of(&ann).await;
+    id_of(&ben).await;
+    // She is there when the server leaves, and gone with it.
+    let _there = socket_of(&server, "ann").await;
+    let say = async |text: &str| {
+        let choice = json!({ "text": text });
+        let chosen = ann.json(Method::PUT, "/api/v1/users/me/presence", &choice).await.unwrap();
+        assert_eq!(chosen.status, 204, "{:?}", chosen.body);
+    };
+    say("on holiday").await;
+    assert_eq!(asked(&ben, &ann_id).await["status"], "online");
+    server.terminate(Duration::from_secs(30)).await.unwrap();
+    server.begin().await.unwrap();
+    let known = asked(&ben, &ann_id).await;
+    assert_eq!((&known["status"], &known["text"]), (&json!("offline"), &json!("on holiday")));
+    let left = known["lastSeen"].clone();
+    assert!(left.is_string(), "{known}");
+    // What she chose a moment before is there after a crash, too.
+    say("back soon").await;
+    server.kill();
+    server.begin().await.unwrap();
+    let known = asked(&ben, &ann_id).await;
+    assert_eq!((&known["text"], &known["lastSeen"]), (&json!("back soon"), &left));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn typing_reaches_members_over_both_doors_and_nobody_who_did_not_ask() {
     let _turn = quiet::beside_others().await.unwrap();
     let server = Server::start(Settings::default()).await.unwrap();
