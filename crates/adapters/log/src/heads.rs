@@ -174,6 +174,17 @@ impl Heads {
         }
     }
 
+    /// The table of the segment that begins with `base` is on the disk now, the same as in memory;
+    /// no effect when it was merged or forgotten.
+    pub(super) fn put_on_disk(&self, base: u64, table: Arc<Table>) {
+        let mut tables = self.tables.write();
+        let mut list = Vec::clone(&tables);
+        if let Some(one) = list.iter_mut().find(|one| one.base == base && one.segments == 1) {
+            one.table = table;
+        }
+        *tables = Arc::new(list);
+    }
+
     /// Merges tables of one size as long as there are enough of them.
     ///
     /// # Errors

@@ -136,9 +136,13 @@ pub(super) fn write(
     contents: &Contents<'_>,
     heads: impl Iterator<Item = (HeadKey, u64)>,
 ) -> io::Result<Table> {
-    let mut heads: Vec<_> = heads.collect();
-    heads.sort_unstable();
-    let header = IndexHeader {
+    let header = header_of(contents)?;
+    write_file(disk, path, header, |file| fill(file, header, &contents.marks.list, heads.collect()))
+}
+
+/// What the index of a segment says of itself.
+pub(super) fn header_of(contents: &Contents<'_>) -> io::Result<IndexHeader> {
+    Ok(IndexHeader {
         base: contents.base,
         last: contents.last,
         last_time: contents.marks.last_time,
@@ -146,14 +150,24 @@ pub(super) fn write(
         stamp: contents.stamp,
         marks: u32::try_from(contents.marks.list.len()).map_err(io::Error::other)?,
         segments: 1,
-    };
-    write_file(disk, path, header, &contents.marks.list, |file, start| {
-        let mut writer = TableWriter::new(file, start, heads.len() as u64);
-        for (key, offset) in heads {
-            writer.push(key, offset)?;
-        }
-        writer.finish()
     })
+}
+
+/// Writes all of an index into an empty file.
+pub(super) fn fill(
+    file: &dyn DiskFile,
+    header: IndexHeader,
+    marks: &[Mark],
+    mut heads: Vec<(HeadKey, u64)>,
+) -> io::Result<()> {
+    heads.sort_unstable();
+    write_marks(file, marks)?;
+    let mut writer = TableWriter::new(file, header.table_start(), heads.len() as u64);
+    for (key, offset) in heads {
+        writer.push(key, offset)?;
+    }
+    writer.finish()?;
+    file.write_at(&header.encode(), 0)
 }
 
 /// What a merged table is made of.
@@ -180,8 +194,11 @@ pub(super) fn write_merged(disk: &dyn Disk, sources: &Merge<'_>) -> io::Result<T
         segments: sources.segments,
     };
     let expected = sources.tables.iter().map(|table| table.entries()).sum();
-    write_file(disk, &merged_path(sources.base), header, &[], |file, start| {
-        merge(sources.tables, sources.forgotten, TableWriter::new(file, start, expected))
+    write_file(disk, &merged_path(sources.base), header, |file| {
+        write_marks(file, &[])?;
+        let writer = TableWriter::new(file, header.table_start(), expected);
+        merge(sources.tables, sources.forgotten, writer)?;
+        file.write_at(&header.encode(), 0)
     })
 }
 
@@ -189,8 +206,7 @@ fn write_file(
     disk: &dyn Disk,
     path: &str,
     header: IndexHeader,
-    marks: &[Mark],
-    table: impl FnOnce(&dyn DiskFile, u64) -> io::Result<()>,
+    contents: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
 ) -> io::Result<Table> {
     let new = format!("{path}{NEW_ENDING}");
     match disk.remove(&new) {
@@ -198,6 +214,14 @@ fn write_file(
         _ => {}
     }
     let file = disk.create(&new)?;
+    contents(&*file)?;
+    file.sync_data()?;
+    disk.rename(&new, path)?;
+    disk.sync_dir(DIR)?;
+    header.table(file)
+}
+
+fn write_marks(file: &dyn DiskFile, marks: &[Mark]) -> io::Result<()> {
     let mut list = Vec::with_capacity(marks.len() * MARK + 8);
     for mark in marks {
         for number in [mark.offset, mark.position, mark.time.0] {
@@ -207,11 +231,5 @@ fn write_file(
     let crc = crc32c::crc32c(&list);
     list.extend_from_slice(&crc.to_le_bytes());
     list.extend_from_slice(&[0; 4]);
-    file.write_at(&list, HEADER as u64)?;
-    table(&*file, header.table_start())?;
-    file.write_at(&header.encode(), 0)?;
-    file.sync_data()?;
-    disk.rename(&new, path)?;
-    disk.sync_dir(DIR)?;
-    header.table(file)
+    file.write_at(&list, HEADER as u64)
 }

@@ -27,6 +27,7 @@ mod error;
 mod forget;
 mod glance;
 mod heads;
+mod image;
 mod index;
 mod kept;
 mod port;
@@ -126,7 +127,8 @@ struct Shared {
 
 impl EmbeddedLog {
     /// Opens the log on `disk`, or makes an empty one. Blocks; a log of any size takes the time to
-    /// read its newest segment.
+    /// read its newest segment, and those whose index is missing. A full disk is no hindrance: what
+    /// there is no space for stays in memory and is written when there is.
     ///
     /// # Errors
     /// `Corrupt` names the damaged place, and nothing was changed; `Unavailable` when another

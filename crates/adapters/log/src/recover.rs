@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use super::batch::SECTOR;
 use super::config::LogConfig;
 use super::epoch::{bump_epoch, load};
-use super::error::{corrupt, io, port};
+use super::error::{corrupt, io, is_full, port};
 use super::heads::{Covered, Heads};
-use super::index::{Contents, IndexHeader, MERGED_ENDING, merged_path, write};
+use super::image::{Image, Late};
+use super::index::{Contents, IndexHeader, MERGED_ENDING, merged_path};
 use super::scan::{Scan, Stop, proof_of, scan, written_after};
 use super::segment::{
     Active, DATA, DIR, Marks, SPARE, Sealed, SegmentHeader, Segments, base_of, index_path,
@@ -57,10 +58,12 @@ pub(super) fn recover(
         return create(disk, config, entropy, epoch);
     };
     let active = open_active(disk, newest)?;
-    let (mut sealed, mut tables) = (Vec::new(), Vec::new());
+    let (mut sealed, mut tables, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for (base, next) in older.iter().zip(older.iter().skip(1).chain([&newest])) {
-        let (segment, covered) = open_sealed(disk, *base, next - 1)?;
-        sealed.push(Arc::new(segment));
+        let (segment, covered, image) = open_sealed(disk, *base, next - 1)?;
+        let segment = Arc::new(segment);
+        late.extend(image.map(|image| Late { sealed: Arc::clone(&segment), image }));
+        sealed.push(segment);
         tables.push(covered);
     }
     tables.reverse();
@@ -81,7 +84,7 @@ pub(super) fn recover(
         epoch,
         segments: Segments::new(sealed, active),
         heads: Heads::new(scan.heads, tables, forgotten),
-        start: Start { last: scan.next - 1, last_time, filled, marked: scan.marked },
+        start: Start { last: scan.next - 1, last_time, filled, marked: scan.marked, late },
     })
 }
 
@@ -107,7 +110,13 @@ fn create(
         epoch,
         segments: Segments::new(Vec::new(), new_active(header, file)),
         heads: Heads::new(HeadMap::default(), Vec::new(), 0),
-        start: Start { last: 0, last_time: Timestamp::default(), filled, marked: false },
+        start: Start {
+            last: 0,
+            last_time: Timestamp::default(),
+            filled,
+            marked: false,
+            late: Vec::new(),
+        },
     })
 }
 
@@ -200,8 +209,13 @@ fn cut(disk: &dyn Disk, active: &OpenedActive) -> PortResult<()> {
     file.sync_data().map_err(io("open"))
 }
 
-/// Opens a segment that ends with `last`, by its index; makes the index anew when there is none.
-pub(super) fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(Sealed, Covered)> {
+/// Opens a segment that ends with `last`, by its index; makes the index anew when there is none, in
+/// memory when there is no space for it.
+pub(super) fn open_sealed(
+    disk: &dyn Disk,
+    base: u64,
+    last: u64,
+) -> PortResult<(Sealed, Covered, Option<Arc<Image>>)> {
     let file = disk.open(&segment_path(base)).map_err(io("open"))?;
     let header = SegmentHeader::read(disk, &*file, base).map_err(io("open"))?;
     let from_index = || {
@@ -217,10 +231,14 @@ pub(super) fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(
         Err(error) if is_disk_failure(&error) => return Err(io("open")(error)),
         _ => None,
     };
-    let (found_last, last_time, table) = match known {
-        Some((index, table)) => (index.last, index.last_time, table),
+    let rebuilt = match known {
+        Some((index, table)) => {
+            let IndexHeader { last, last_time, .. } = index;
+            Rebuilt { last, last_time, table, unwritten: None }
+        }
         None => rebuild_index(disk, &*file, header, last)?,
     };
+    let Rebuilt { last: found_last, last_time, table, unwritten } = rebuilt;
     if found_last != last {
         let place = disk.describe(&segment_path(base));
         return Err(corrupt(
@@ -235,14 +253,15 @@ pub(super) fn open_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<(
     let table = Arc::new(table);
     let covered = Covered { base, last, segments: 1, table };
     let stamp = header.stamp;
-    Ok((Sealed { base, last, stamp, last_time, marks: Mutex::new(None) }, covered))
+    let (marks, image) = unwritten.unzip();
+    Ok((Sealed { base, last, stamp, last_time, marks: Mutex::new(marks) }, covered, image))
 }
 
 /// The table of a segment that ends with `last`, made anew from the segment.
 pub(super) fn rebuild_sealed(disk: &dyn Disk, base: u64, last: u64) -> PortResult<Covered> {
     let file = disk.open(&segment_path(base)).map_err(io("repair"))?;
     let header = SegmentHeader::read(disk, &*file, base).map_err(io("repair"))?;
-    let (_, _, table) = rebuild_index(disk, &*file, header, last)?;
+    let Rebuilt { table, .. } = rebuild_index(disk, &*file, header, last)?;
     Ok(Covered { base, last, segments: 1, table: Arc::new(table) })
 }
 
@@ -250,12 +269,21 @@ fn is_disk_failure(error: &std_io::Error) -> bool {
     !matches!(error.kind(), std_io::ErrorKind::NotFound | std_io::ErrorKind::InvalidData)
 }
 
+/// An index that was read or made anew.
+struct Rebuilt {
+    last: u64,
+    last_time: Timestamp,
+    table: Table,
+    /// What it holds, when the disk has no space for it.
+    unwritten: Option<(Arc<Marks>, Arc<Image>)>,
+}
+
 fn rebuild_index(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     header: SegmentHeader,
     last: u64,
-) -> PortResult<(u64, Timestamp, Table)> {
+) -> PortResult<Rebuilt> {
     let SegmentHeader { base, stamp, .. } = header;
     let scan = scan(file, base, stamp, last).map_err(io("open"))?;
     let (path, found) = (index_path(base), scan.next - 1);
@@ -267,9 +295,20 @@ fn rebuild_index(
     }
     tracing::info!("{} is made anew from its segment", disk.describe(&path));
     let contents = Contents { base, last: found, stamp, marks: &scan.marks };
-    let heads = scan.heads.into_iter();
-    let table = write(disk, &path, &contents, heads).map_err(io("write index"))?;
-    Ok((found, scan.marks.last_time, table))
+    let image = Image::of(&contents, scan.heads.into_iter()).map_err(io("write index"))?;
+    let last_time = scan.marks.last_time;
+    let (table, unwritten) = match image.store(disk, &path) {
+        Ok(table) => (table, None),
+        Err(error) if is_full(&error) => {
+            // All of it can be read and decided on; space is a matter for whoever appends.
+            let place = disk.describe(&path);
+            tracing::warn!("{place}: there is no space for the index, it stays in memory: {error}");
+            let table = image.table().map_err(io("open"))?;
+            (table, Some((Arc::new(scan.marks), image)))
+        }
+        Err(error) => return Err(io("write index")(error)),
+    };
+    Ok(Rebuilt { last: found, last_time, table, unwritten })
 }
 
 /// Puts merged tables in the place of what they cover, and removes those that have none. What is

@@ -39,9 +39,10 @@ impl Shared {
         for sealed in self.segments.sealed_between(base, last).into_iter().rev() {
             let (base, last) = (sealed.base, sealed.last);
             let opened = open_sealed(&*self.disk, base, last);
-            let whole = opened.ok().filter(|(_, covered)| covered.table.iter().all(|e| e.is_ok()));
+            let whole =
+                opened.ok().filter(|(_, covered, _)| covered.table.iter().all(|e| e.is_ok()));
             let covered = match whole {
-                Some((_, covered)) => covered,
+                Some((_, covered, _)) => covered,
                 None => rebuild_sealed(&*self.disk, base, last).map_err(io::Error::other)?,
             };
             tables.push(Covered { table: Arc::clone(&covered.table), ..covered });

@@ -23,11 +23,12 @@ pub(super) struct Stepper {
 }
 
 impl Stepper {
-    pub(super) fn new(shared: &Arc<Shared>, start: Start) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, mut start: Start) -> Self {
         let (finished, told) = channel();
         let (sealing, sealed) = channel();
-        let writer = Writer::new(Arc::clone(shared), finished, sealing, start);
-        let (tender, saved) = (Tender::default(), Instant::now());
+        let tender = Tender::new(std::mem::take(&mut start.late));
+        let writer = Writer::new(Arc::clone(shared), finished, sealing, &start);
+        let saved = Instant::now();
         Self { writer: Some(writer), told, sealed, tender, saved }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::heads::Covered;
+use super::image::Late;
 use super::index::{Contents, write};
 use super::segment::{Sealed, index_path};
 use super::table::HeadMap;
@@ -24,20 +25,32 @@ pub(super) struct Sealing {
 /// A table comes into use only after those of all older segments: heads that still wait in memory
 /// are taken for newer than every table. Bounded by the disk, which takes no more segments when it
 /// has no space for their much smaller indexes.
-#[derive(Default)]
 pub(super) struct Tender {
+    /// Of segments that were sealed before the log was opened; their tables are in use.
+    late: VecDeque<Late>,
     waiting: VecDeque<Sealing>,
     /// Whether somebody was told that the first one failed.
     warned: bool,
 }
 
 impl Tender {
+    pub(super) fn new(late: Vec<Late>) -> Self {
+        Self { late: late.into(), waiting: VecDeque::new(), warned: false }
+    }
+
     pub(super) fn add(&mut self, next: Sealing) {
         self.waiting.push_back(next);
     }
 
     /// Writes the indexes that are missing, as far as the disk lets it.
     pub(super) fn work(&mut self, shared: &Shared) {
+        while let Some(next) = self.late.front() {
+            // It was told at the opening.
+            if store(shared, next).is_err() {
+                break;
+            }
+            self.late.pop_front();
+        }
         while let Some(next) = self.waiting.front() {
             if let Err(error) = index(shared, next) {
                 if !self.warned {
@@ -61,8 +74,8 @@ impl Tender {
 }
 
 /// Works until the writer, who has the other end, is gone.
-pub(super) fn run(shared: &Shared, sealing: &Receiver<Sealing>) {
-    let (mut saved, mut tender) = (Instant::now(), Tender::default());
+pub(super) fn run(shared: &Shared, sealing: &Receiver<Sealing>, mut tender: Tender) {
+    let mut saved = Instant::now();
     loop {
         let left = shared.config.consumer_save.saturating_sub(saved.elapsed());
         match sealing.recv_timeout(left) {
@@ -75,6 +88,18 @@ pub(super) fn run(shared: &Shared, sealing: &Receiver<Sealing>) {
         }
         tender.work(shared);
     }
+}
+
+/// Writes the index of a segment that had none when the log was opened.
+fn store(shared: &Shared, Late { sealed, image }: &Late) -> io::Result<()> {
+    if sealed.last < shared.segments.first() {
+        // It was forgotten meanwhile.
+        return Ok(());
+    }
+    let table = image.store(&*shared.disk, &index_path(sealed.base))?;
+    shared.heads.put_on_disk(sealed.base, Arc::new(table));
+    *sealed.marks.lock() = None;
+    Ok(())
 }
 
 /// Writes a sealed segment's index.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::Shared;
-use super::tend;
+use super::tend::{self, Tender};
 use super::writer::{Finished, Start, Writer};
 
 #[derive(Debug)]
@@ -17,12 +17,13 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn start(shared: &Arc<Shared>, start: Start) -> io::Result<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, mut start: Start) -> io::Result<Self> {
         // Neither channel grows beyond the queue's bytes: each message is of appends that count
         // there until they are told, or of a segment full of them.
         let (finished, told) = channel();
         let (sealing, sealed) = channel();
-        let writer = Writer::new(Arc::clone(shared), finished, sealing, start);
+        let housekeeper = Tender::new(std::mem::take(&mut start.late));
+        let writer = Writer::new(Arc::clone(shared), finished, sealing, &start);
         let (done, tended, filled) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
         let mut list = Vec::with_capacity(4);
         let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -31,7 +32,7 @@ impl Threads {
         };
         spawn("klatch-log-write", Box::new(move || writer.run()))?;
         spawn("klatch-log-done", Box::new(move || tell(&done, &told)))?;
-        spawn("klatch-log-tend", Box::new(move || tend::run(&tended, &sealed)))?;
+        spawn("klatch-log-tend", Box::new(move || tend::run(&tended, &sealed, housekeeper)))?;
         spawn("klatch-log-fill", Box::new(move || filled.space.run(&*filled.disk)))?;
         Ok(Self { list })
     }

@@ -17,6 +17,7 @@ use super::batch::{Encoder, SECTOR};
 use super::draft::{Draft, Failure, is_conflict};
 use super::error::{io as port_io, port};
 use super::heads::head_key;
+use super::image::Late;
 use super::queue::{Next, Pending};
 use super::recover::{make_file, new_active, put_in_use};
 use super::segment::{Active, DATA, SegmentHeader};
@@ -60,7 +61,7 @@ pub(super) struct Writer {
 }
 
 /// Where a writer begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Start {
     /// Offset of the last record.
     pub(super) last: u64,
@@ -69,6 +70,8 @@ pub(super) struct Start {
     pub(super) filled: u64,
     /// Whether the end is marked.
     pub(super) marked: bool,
+    /// Indexes that there was no space for.
+    pub(super) late: Vec<Late>,
 }
 
 /// What a round of the writer came to.
@@ -87,11 +90,11 @@ impl Writer {
         shared: Arc<Shared>,
         finished: Sender<Finished>,
         sealing: Sender<Sealing>,
-        start: Start,
+        start: &Start,
     ) -> Self {
         let active = shared.segments.active();
         let position = active.marks.lock().data_end;
-        let Start { last, last_time, filled, marked } = start;
+        let Start { last, last_time, filled, marked, .. } = *start;
         Self {
             shared,
             finished,

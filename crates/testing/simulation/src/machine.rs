@@ -40,8 +40,10 @@ pub(crate) struct Machine {
     pub(crate) files: Option<Files>,
     pub(crate) forgotten: Mutex<Forgotten>,
     pub(crate) clerk: clerk::Done,
-    /// Whether the disk refuses what is written to it.
-    ails: AtomicBool,
+    /// Whether the disk has little space left.
+    full: AtomicBool,
+    /// Whether its syncs fail.
+    failing: AtomicBool,
     /// Promises that were broken, beside those to people.
     broken: Mutex<Vec<anyhow::Error>>,
 }
@@ -66,7 +68,8 @@ impl Machine {
             files,
             forgotten: Mutex::default(),
             clerk: clerk::Done::default(),
-            ails: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             broken: Mutex::default(),
         })
     }
@@ -93,13 +96,23 @@ impl Machine {
         self.disk_ms.store(most, Ordering::Relaxed);
     }
 
-    /// Whether the disk refuses from now on what is written to it.
-    pub(crate) fn set_ailing(&self, ails: bool) {
-        self.ails.store(ails, Ordering::Relaxed);
+    /// Whether the disk has little space from now on.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.full.store(is_full, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether syncs fail from now on.
+    pub(crate) fn set_failing(&self, is_failing: bool) {
+        self.failing.store(is_failing, Ordering::Relaxed);
+    }
+
+    /// Whether the disk may refuse what is written to it.
     pub(crate) fn is_ailing(&self) -> bool {
-        self.ails.load(Ordering::Relaxed)
+        self.is_full() || self.failing.load(Ordering::Relaxed)
     }
 
     /// Notes a broken promise.

@@ -35,6 +35,8 @@ pub struct Happened {
     pub failed_syncs: u32,
     /// The disk was full for a while.
     pub full_disks: u32,
+    /// It was still full when servers were started.
+    pub full_starts: u32,
     /// The disk was slow for a while.
     pub slow_disks: u32,
     /// Inboxes lost and repeated frames for a while.
@@ -55,6 +57,7 @@ impl Happened {
         self.kills += other.kills;
         self.failed_syncs += other.failed_syncs;
         self.full_disks += other.full_disks;
+        self.full_starts += other.full_starts;
         self.slow_disks += other.slow_disks;
         self.lossy_inboxes += other.lossy_inboxes;
         self.clock_jumps += other.clock_jumps;
@@ -140,7 +143,7 @@ impl Trouble {
             }
             54..64 => {
                 self.happened.full_disks += 1;
-                self.machine.set_ailing(true);
+                self.machine.set_full(true);
                 let room = self.dice.below(40_000);
                 self.machine.disk.set_capacity(self.machine.disk.used() + room);
             }
@@ -198,11 +201,11 @@ impl Trouble {
                 self.cut_power().await
             }
             3 => {
-                self.machine.set_ailing(true);
+                self.machine.set_failing(true);
                 self.machine.disk.fail_syncs_after(self.dice.below(4));
                 forgetter.let_go(&covered).await;
                 self.machine.disk.mend();
-                self.machine.set_ailing(false);
+                self.machine.set_failing(false);
                 Ok(())
             }
             _ => {
@@ -217,7 +220,7 @@ impl Trouble {
 
     fn mend(&self) {
         self.machine.disk.set_capacity(u64::MAX);
-        self.machine.set_ailing(false);
+        self.machine.set_full(false);
         self.machine.set_disk_ms(4);
         self.machine.clock.set_skew(0);
         for inbox in &self.life.inboxes {
@@ -250,7 +253,7 @@ impl Trouble {
     /// Syncs fail from one of the next on: the log must give up by itself.
     async fn fail_syncs(&mut self) -> Result<()> {
         let mut fatal = self.life.log.fatal();
-        self.machine.set_ailing(true);
+        self.machine.set_failing(true);
         self.machine.disk.fail_syncs_after(self.dice.below(4));
         let gave_up = fatal.wait_for(Option::is_some);
         // With nothing to write there is nothing to fail.
@@ -265,9 +268,14 @@ impl Trouble {
         self.life.end();
         let pause = self.dice.millis(0, 300);
         tokio::time::sleep(pause).await;
-        // A disk that is full is made space on before anyone starts a server.
-        self.machine.disk.set_capacity(u64::MAX);
-        self.machine.set_ailing(false);
+        if self.machine.files.is_some() && self.machine.is_full() && self.dice.chance(60) {
+            // Whoever starts a server on a full disk can read.
+            self.happened.full_starts += 1;
+        } else {
+            self.machine.disk.set_capacity(u64::MAX);
+            self.machine.set_full(false);
+        }
+        self.machine.set_failing(false);
         if let Some(files) = &self.machine.files {
             let cuts = self.machine.disk.power_cuts();
             files.next(if cuts == self.cuts { Left::All } else { Left::Cut })?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use klatch_log::disk::RealDisk;
 use klatch_log::disk::sim::SimDisk;
 use klatch_log::{EmbeddedLog, LogConfig};
-use klatch_ports::log::{AppendError, EventAppender, Expected, LogReader};
+use klatch_ports::log::{AppendError, EventAppender, Expected, Key, LogReader};
 use klatch_ports::{ErrorKind, Offset, Partition, StreamId};
 use klatch_testkit::{ManualClock, SeededEntropy};
 
@@ -132,6 +132,61 @@ fn a_segment_whose_index_found_no_space_hides_no_later_record_of_its_keys() {
     assert!(matches!(stale, Err(AppendError::Conflict { actual }) if actual == Some(new)));
     step_with(&log, 9, Expected::Head(Some(new))).unwrap();
     assert_eq!(indexes(), 2, "{:?}", sim.names("log"));
+}
+
+/// The newest record of each key as the log tells it, and as its records tell it.
+async fn heads(log: &EmbeddedLog) -> (Vec<Option<Offset>>, Vec<Option<Offset>>) {
+    let records = all(log, STREAM).await;
+    let (mut told, mut found) = (Vec::new(), Vec::new());
+    for key in (0..8).map(Key) {
+        told.push(log.head(STREAM, key).await.unwrap());
+        let newest = records.iter().rev().find(|record| record.key == key);
+        found.push(newest.map(|record| record.offset));
+    }
+    (told, found)
+}
+
+#[tokio::test]
+async fn a_log_whose_indexes_are_missing_opens_on_a_full_disk_and_makes_them_when_there_is_space() {
+    // Some of them, and all: also of segments whose heads were merged, older and newer ones.
+    for missing in [&[0][..], &[5], &[9, 11], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]] {
+        let sim = SimDisk::new(1);
+        let log = open_sim(&sim).unwrap();
+        fill(&log, 500).await;
+        log.close();
+        let names = segments(&sim);
+        assert!(names.len() > 12, "{names:?}");
+        let index = |at: usize| names[at].replace(".seg", ".idx");
+        for at in missing {
+            sim.disk().remove(&index(*at)).unwrap();
+        }
+        // What opening gives back makes no room.
+        sim.set_capacity(1);
+        let log = open_sim(&sim).unwrap();
+        assert_eq!(all(&log, STREAM).await.len(), 500);
+        let (told, found) = heads(&log).await;
+        assert_eq!(told, found);
+        let names = sim.names("log");
+        assert!(
+            !names.iter().any(|name| name.contains(".new")),
+            "what did not fit stays: {names:?}"
+        );
+        // What is known of heads decides appends, and these wait for nothing but space.
+        sim.set_capacity(u64::MAX);
+        let head = append_when_possible(&log, ErrorKind::Full).await;
+        log.append(send(1, Expected::Head(Some(head)), "next")).await.unwrap();
+        let is_whole = || missing.iter().all(|at| sim.bytes(&index(*at)).is_some());
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while !is_whole() {
+            assert!(tokio::time::Instant::now() < until, "{:?}", sim.names("log"));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(log);
+        let log = open_sim(&sim).unwrap();
+        assert_eq!(all(&log, STREAM).await.len(), 502);
+        let (told, found) = heads(&log).await;
+        assert_eq!(told, found);
+    }
 }
 
 #[tokio::test]
