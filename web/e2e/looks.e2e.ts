@@ -45,6 +45,16 @@ async function fits(page: Page): Promise<void> {
   expect(wide).toBeLessThanOrEqual(window ?? 0);
 }
 
+/** Every box that is ticked stands beside the first line of its words, not in their flow. */
+async function lined(page: Page): Promise<void> {
+  const loose = await page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>('label:has([type=radio], [type=checkbox])')]
+      .filter((label) => getComputedStyle(label).display === 'inline')
+      .map((label) => label.outerHTML.slice(0, 80)),
+  );
+  expect(loose).toEqual([]);
+}
+
 /** On a narrow page whatever is touched is at least 44 pixels high. */
 async function touchable(page: Page): Promise<void> {
   const small = await page.evaluate(() => {
@@ -138,6 +148,7 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await page.getByRole('button', { name: /1 member/ }).click();
     await page.getByRole('button', { name: /^Role of/ }).click();
     await look('member');
+    await lined(page);
     await touchable(page);
     await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
     await page.getByRole('button', { name: 'Invite by a link' }).click();

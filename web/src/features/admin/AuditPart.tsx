@@ -12,7 +12,7 @@ const ACTS: Readonly<Record<string, string>> = {
   banned: 'locked % out',
   unbanned: 'let % in again',
   invitation_made: 'made an invitation',
-  invitation_revoked: 'took an invitation back',
+  invitation_revoked: 'took back an invitation',
   bot_made: 'made the bot %',
   token_made: 'made a token for %',
   token_revoked: 'ended a token of %',
@@ -65,8 +65,8 @@ function Entry({ entry }: { entry: AuditEntry }) {
     <li className="thing">
       <span className="thing-text">
         {by} {did}
-        {entry.role && ` to ${entry.role}`}
         {room && ` to ${room}`}
+        {entry.role && ` ${entry.act === 'role_changed' ? 'to' : 'as'} ${entry.role}`}
         <small>
           <time dateTime={entry.at} title={fullTime(entry.at)}>
             {momentLabel(entry.at, Date.now())}

@@ -4,6 +4,7 @@ import type { Member, MemberRole, Room } from '../../protocol/types';
 import { useClient } from '../../state/react';
 import { nameOf } from '../../state/selectors';
 import { Button } from '../../ui/Button';
+import { Check } from '../../ui/Check';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
 
@@ -102,18 +103,16 @@ function Roles({ roles, chosen, onChange }: RolesProps) {
     <fieldset className="member-roles">
       <legend className="visually-hidden">Role</legend>
       {roles.map((role) => (
-        <label key={role} className="switch">
-          <input
-            type="radio"
-            name="role"
-            value={role}
-            checked={role === chosen}
-            onChange={() => onChange(role)}
-          />
-          <span>
-            {role.charAt(0).toUpperCase() + role.slice(1)} <small>{ABOUT[role]}</small>
-          </span>
-        </label>
+        <Check
+          key={role}
+          radio
+          label={role.charAt(0).toUpperCase() + role.slice(1)}
+          hint={ABOUT[role]}
+          name="role"
+          value={role}
+          checked={role === chosen}
+          onChange={() => onChange(role)}
+        />
       ))}
     </fieldset>
   );
