@@ -11,6 +11,7 @@ import { Drafts } from './drafts';
 import { History } from './history';
 import { Invitations } from './invitations';
 import { Live } from './live';
+import type { Link } from './model';
 import { People } from './people';
 import { Presence } from './presence';
 import { Programs } from './programs';
@@ -50,10 +51,7 @@ export class Client {
     this.core = new Core(this.store, transport.api, env);
     const position = () => this.#live.position;
     this.#live = new Live(transport, env, {
-      onLink: (link) =>
-        this.#onLink(link.phase === 'waiting', () => {
-          this.store.dispatch({ type: 'link/changed', link });
-        }),
+      onLink: (link) => this.#onLink(link),
       onHello: ({ limits }) => this.store.dispatch({ type: 'link/hello', limits }),
       onFrame: (frame) => this.#onFrame(frame),
       onLive: (complete, behind) => void this.#onLive(complete, behind),
@@ -90,10 +88,13 @@ export class Client {
     this.#later.clear();
   }
 
-  #onLink(waiting: boolean, tell: () => void): void {
-    tell();
+  #onLink(link: Link): void {
+    this.store.dispatch({ type: 'link/changed', link });
+    if (link.phase !== 'waiting') return;
+    // A short break is not worth a change of the page.
+    if (link.attempt > 1) this.presence.lost();
     // Without a live connection the lists are still worth showing.
-    if (waiting && this.store.get().roomList.status === 'loading') void this.rooms.load();
+    if (this.store.get().roomList.status === 'loading') void this.rooms.load();
   }
 
   async #onLive(complete: boolean, behind: readonly RoomId[]): Promise<void> {

@@ -55,6 +55,17 @@ describe('presence', () => {
     expect(on.server.socket.sent[0]?.type).toBe('resume');
   });
 
+  it('is not known while the server cannot be reached, except for a moment', async () => {
+    on.client.presence.watch(['ann']);
+    await on.clock.advance(200);
+    on.server.socket.say('presence', { userId: 'ann', status: 'online' });
+    await on.clock.advance(200);
+    await on.reconnect();
+    expect(Object.keys(on.state.presence)).toEqual(['ann']);
+    await on.reconnect();
+    expect(on.state.presence).toEqual({});
+  });
+
   it('tells that the person went and came back, and now and then that they are there', async () => {
     expect(sent('presence')).toEqual([]);
     on.clock.touch();

@@ -49,6 +49,12 @@ export class Presence {
     this.touch();
   }
 
+  /** Nobody tells who is there: then it is not known any more. */
+  lost(): void {
+    const users = Object.keys(this.#core.state.presence);
+    if (users.length > 0) this.#core.store.dispatch({ type: 'presence/forgotten', users });
+  }
+
   hear(presence: PersonPresence): void {
     if (this.#shown.has(presence.userId)) {
       this.#core.store.dispatchSoon({ type: 'presence/told', presence });
