@@ -63,6 +63,7 @@ impl Hub {
             arriving.newcomers.push(newcomer);
         } else {
             local.connections.push(Arc::clone(&newcomer.connection));
+            self.audiences.clear();
             // It gets what comes from here on.
             self.outgoing.end_run();
             self.say_hello(&newcomer);
@@ -82,6 +83,7 @@ impl Hub {
     }
 
     fn gone(&mut self, connection: &Arc<Connection>) {
+        self.audiences.clear();
         let Some(user) = self.users.find(connection.user) else { return };
         let Some(local) = self.users.get_mut(user) else { return };
         let is_it = |other: &Arc<Connection>| Arc::ptr_eq(other, connection);

@@ -6,6 +6,7 @@ use klatch_domain::event::TimelineEvent;
 use klatch_ports::{Offset, Partition, Position, StreamId};
 use klatch_protocol::inbox::Effect;
 
+use super::audience::Audiences;
 use super::users::UserRef;
 use super::{Hub, Item, Stopped};
 use crate::connection::{Concerns, LiveFrame};
@@ -82,7 +83,7 @@ impl Hub {
 
     /// The event's frame; `None` when nobody gets it.
     async fn frame(&mut self, partition: Partition, item: &Item) -> Result<Option<Bytes>, Stopped> {
-        let nobody = self.rooms.speak(item.room).is_none_or(|room| room.members.is_empty());
+        let nobody = self.rooms.speak(item.room).is_none_or(|room| room.members().is_empty());
         if nobody {
             return Ok(None);
         }
@@ -116,10 +117,19 @@ impl Hub {
         if let Some(count) = self.outgoing.follow(&live) {
             return count;
         }
+        if let Some(audience) = self.audiences.find(item.room, room.version()) {
+            return self.outgoing.event(live, audience);
+        }
         let users = &self.users;
-        room.members.retain(|member| users.live_user(*member).is_some());
-        let members = room.members.iter().filter_map(|member| users.live_user(*member));
-        self.outgoing.event(live, members.flat_map(|user| &user.connections))
+        room.retain(|member| users.live_user(member).is_some());
+        let members = room.members().iter().filter_map(|member| users.live_user(*member));
+        let connections = members.flat_map(|user| &user.connections);
+        if !self.outgoing.is_empty() && !Audiences::pays(room.members().len()) {
+            return self.outgoing.each(live, connections);
+        }
+        let audience = connections.collect();
+        self.audiences.keep(item.room, room.version(), &audience);
+        self.outgoing.event(live, audience)
     }
 
     pub(super) fn position(&self, partition: Partition, offset: Offset) -> Position {

@@ -21,6 +21,7 @@ macro_rules! insist {
 }
 
 mod arrive;
+mod audience;
 mod chain;
 mod deliver;
 mod lookup;
@@ -46,6 +47,7 @@ use tokio::time::Instant;
 use crate::connection::Connection;
 use crate::presence::Board;
 use crate::state::Shared;
+use audience::Audiences;
 use chain::{Chain, Verdict};
 use deliver::Source;
 use outgoing::Outgoing;
@@ -123,6 +125,7 @@ pub(crate) struct Hub {
     /// When the last whole renewal of presence began.
     renewed_at: Instant,
     outgoing: Outgoing,
+    audiences: Audiences,
     looked_at: Instant,
     sized_at: Instant,
 }
@@ -155,6 +158,7 @@ impl Hub {
             unplaced: 0,
             renewed_at: Instant::now(),
             outgoing,
+            audiences: Audiences::default(),
             looked_at: Instant::now(),
             sized_at: Instant::now(),
         })

@@ -8,11 +8,13 @@ use klatch_domain::RoomId;
 use klatch_meter::{Part, metered};
 use tokio::time::Instant;
 
+use super::audience::Audience;
 use crate::connection::{Concerns, Connection, LiveFrame};
 use crate::framing::{PACK_BYTES_MIN, Packer, payload_bytes};
 
-/// Connections from which on a flush is a large one: when another has just been done, it waits a
-/// moment for more to send with it. A write costs ten times what one more frame in it costs.
+/// Connections from which on a flush is a large one: when another has just been done, and was of
+/// more than one event, it waits a moment for more to send with it. A write costs ten times what one
+/// more frame in it costs.
 const LARGE: usize = 256;
 /// Longest such wait; it is never longer than the flush before took.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
@@ -61,9 +63,7 @@ struct Run {
     events: Vec<Forms>,
     bytes: usize,
     began: Instant,
-    to: Vec<Arc<Connection>>,
-    /// The one of them that takes the longest compressed messages.
-    packs: Option<Arc<Connection>>,
+    audience: Audience,
 }
 
 impl Run {
@@ -79,13 +79,13 @@ impl Run {
     }
 
     /// The events as one buffer, in each form that someone takes.
-    fn join(self) -> (Joined, Vec<Arc<Connection>>) {
+    fn join(self) -> (Joined, Arc<[Arc<Connection>]>) {
         let plain = Buffer::of(self.events.iter().map(|forms| &forms.plain));
         let is_packed = |forms: &&Forms| matches!(forms.packed, Packed::Is(_));
         let longest = self.events.iter().filter(is_packed).map(|forms| forms.bytes).max();
         let packed =
             longest.map(|longest| (Buffer::of(self.events.iter().map(Forms::smallest)), longest));
-        (Joined { plain, packed }, self.to)
+        (Joined { plain, packed }, self.audience.to)
     }
 }
 
@@ -197,39 +197,46 @@ impl Outgoing {
     pub(super) fn follow(&mut self, live: &LiveFrame) -> Option<usize> {
         let run = self.run.as_mut().filter(|run| run.takes(live))?;
         let mut forms = Forms::new(live.clone());
-        if let Some(connection) = &run.packs {
+        if let Some(connection) = &run.audience.packs {
             forms.prepare(connection, &mut self.packer);
         }
         run.bytes += live.frame.len();
         run.events.push(forms);
-        Some(run.to.len())
+        Some(run.audience.to.len())
     }
 
-    /// Hands out an event to `connections`. Returns to how many.
-    pub(super) fn event<'a>(
+    /// Whether an event that is handed out now begins a run.
+    pub(super) fn is_empty(&self) -> bool {
+        self.run.is_none() && self.to.is_empty()
+    }
+
+    /// Hands out an event to an audience. Returns to how many.
+    pub(super) fn event(&mut self, live: LiveFrame, audience: Audience) -> usize {
+        if !self.is_empty() {
+            return self.each(live, audience.to.iter());
+        }
+        let (room, bytes) = (live.room, live.frame.len());
+        let mut forms = Forms::new(live);
+        if let Some(connection) = &audience.packs {
+            forms.prepare(connection, &mut self.packer);
+        }
+        let count = audience.to.len();
+        let began = Instant::now();
+        if began > self.quiet_until + BURST_GAP_MAX {
+            self.expected = 1;
+        }
+        self.run = Some(Run { room, events: vec![forms], bytes, began, audience });
+        count
+    }
+
+    /// Queues an event at each of `connections`. Returns at how many.
+    pub(super) fn each<'a>(
         &mut self,
         live: LiveFrame,
         connections: impl Iterator<Item = &'a Arc<Connection>>,
     ) -> usize {
-        let begins = self.run.is_none() && self.to.is_empty();
         self.end_run();
-        let (room, bytes) = (live.room, live.frame.len());
         let mut forms = Forms::new(live);
-        if begins {
-            let to: Vec<_> = connections.cloned().collect();
-            let packs = to.iter().filter(|connection| connection.packed_bytes_max() > 0);
-            let packs = packs.max_by_key(|connection| connection.packed_bytes_max()).cloned();
-            if let Some(connection) = &packs {
-                forms.prepare(connection, &mut self.packer);
-            }
-            let count = to.len();
-            let began = Instant::now();
-            if began > self.quiet_until + BURST_GAP_MAX {
-                self.expected = 1;
-            }
-            self.run = Some(Run { room, events: vec![forms], bytes, began, to, packs });
-            return count;
-        }
         let mut count = 0;
         for connection in connections {
             count += 1;
@@ -244,13 +251,13 @@ impl Outgoing {
     /// Queues what was said so far: who gets the next event may differ, or another room speaks.
     pub(super) fn end_run(&mut self) {
         let Some(run) = self.run.take() else { return };
-        for connection in run.to {
+        for connection in &*run.audience.to {
             let mut is_first = false;
             for forms in &run.events {
-                is_first |= connection.queue_live(forms.of(&connection));
+                is_first |= connection.queue_live(forms.of(connection));
             }
             if is_first {
-                self.to.push(connection);
+                self.to.push(Arc::clone(connection));
             }
         }
     }
@@ -268,7 +275,7 @@ impl Outgoing {
 
     /// Until when a run that others may join is worth waiting for.
     fn gathers_until(&self) -> Instant {
-        let small = |run: &&Run| run.to.len() >= LARGE && run.events.len() < self.expected;
+        let small = |run: &&Run| run.audience.to.len() >= LARGE && run.events.len() < self.expected;
         let gathers = self.run.as_ref().filter(small);
         gathers.map_or(self.quiet_until, |run| run.began + GATHER_MAX)
     }
@@ -276,7 +283,8 @@ impl Outgoing {
     /// Writes what was handed out, or postpones it for a moment.
     pub(super) async fn flush(&mut self) {
         let now = Instant::now();
-        let large = self.to.len() + self.run.as_ref().map_or(0, |run| run.to.len()) >= LARGE;
+        let large =
+            self.to.len() + self.run.as_ref().map_or(0, |run| run.audience.to.len()) >= LARGE;
         if large && now < self.quiet_until.max(self.gathers_until()) {
             self.postponed.append(&mut self.to);
             return;
@@ -284,10 +292,13 @@ impl Outgoing {
         if now >= self.quiet_until {
             self.to.append(&mut self.postponed);
         }
-        if let Some(run) = self.run.as_ref().filter(|run| run.to.len() >= LARGE) {
+        if let Some(run) = self.run.as_ref().filter(|run| run.audience.to.len() >= LARGE) {
             self.expected = run.events.len();
         }
-        let run = self.run.take().map(Run::join);
+        let run = self.run.take();
+        // One event, and nothing else came meanwhile: there is nothing to wait for.
+        let alone = self.to.is_empty() && run.as_ref().is_some_and(|run| run.events.len() == 1);
+        let run = run.map(Run::join);
         let mut count = self.to.len();
         if let Some((joined, to)) = run {
             count += to.len();
@@ -296,7 +307,7 @@ impl Outgoing {
         }
         let (to, shared) = (std::mem::take(&mut self.to), self.to.len() >= self.share_from);
         self.write(to, shared, Connection::flush).await;
-        if count >= LARGE {
+        if count >= LARGE && !alone {
             let end = Instant::now();
             self.quiet_until = end + (end - now).min(PAUSE_MAX);
         }
@@ -306,24 +317,24 @@ impl Outgoing {
     /// events come after.
     async fn write(
         &self,
-        to: Vec<Arc<Connection>>,
+        to: impl AsRef<[Arc<Connection>]> + Send + Sync + 'static,
         shared: bool,
         write: impl Fn(&Connection) + Clone + Send + 'static,
     ) {
         if !shared {
-            write_each(&to, write).await;
+            write_each(to.as_ref(), write).await;
             return;
         }
-        let share = to.len().div_ceil(self.writers).max(1);
-        let mut to = to.into_iter();
+        let to = Arc::new(to);
+        let count = to.as_ref().as_ref().len();
+        let share = count.div_ceil(self.writers).max(1);
         let mut writers = Vec::new();
-        loop {
-            let part: Vec<Arc<Connection>> = to.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            let write = write.clone();
-            let write_all = async move { write_each(&part, write).await };
+        for first in (0..count).step_by(share) {
+            let (to, write) = (Arc::clone(&to), write.clone());
+            let write_all = async move {
+                let part = first..(first + share).min(count);
+                write_each(to.as_ref().as_ref().get(part).unwrap_or_default(), write).await;
+            };
             writers.push(tokio::spawn(metered(Part::Delivering, write_all)));
         }
         for writer in writers {

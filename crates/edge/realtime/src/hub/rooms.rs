@@ -16,11 +16,21 @@ const NEWCOMERS_MAX: usize = 64 * 1024;
 /// A room that spoke lately.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    pub(super) members: Vec<UserRef>,
+    members: Vec<UserRef>,
+    version: Version,
     /// How many newcomers there had been when this room looked at them last.
     seen: u64,
     used: u64,
     rate: Rate,
+}
+
+/// Another one whenever a room's members are others, whatever became of the entry meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Version {
+    /// When the members were looked up.
+    made: u64,
+    /// Comings and goings since.
+    changes: u64,
 }
 
 /// What a room said in the current second.
@@ -45,16 +55,33 @@ impl Room {
         rate.loud
     }
 
+    pub(super) fn members(&self) -> &[UserRef] {
+        &self.members
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
     pub(super) fn add(&mut self, user: UserRef) {
         if !self.members.contains(&user) {
             self.members.push(user);
+            self.version.changes += 1;
         }
     }
 
     pub(super) fn remove(&mut self, user: UserRef) {
         if let Some(index) = self.members.iter().position(|member| *member == user) {
             self.members.swap_remove(index);
+            self.version.changes += 1;
         }
+    }
+
+    /// Drops those that `stays` denies.
+    pub(super) fn retain(&mut self, stays: impl Fn(UserRef) -> bool) {
+        let before = self.members.len();
+        self.members.retain(|member| stays(*member));
+        self.version.changes += (before - self.members.len()) as u64;
     }
 }
 
@@ -119,7 +146,11 @@ impl Rooms {
         let entry = self.known.entry(room).or_default();
         entry.seen = seen;
         match asked {
-            Unknown::All => entry.members = members,
+            Unknown::All => {
+                self.clock += 1;
+                entry.version = Version { made: self.clock, changes: 0 };
+                entry.members = members;
+            }
             Unknown::Newcomers(_) => members.into_iter().for_each(|user| entry.add(user)),
         }
     }
