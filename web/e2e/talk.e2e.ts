@@ -77,6 +77,9 @@ describe('two people in two browsers', () => {
     await composer(ann, 'kitchen').fill('half a sentence');
     await ann.reload();
     await until(() => composer(ann, 'kitchen').inputValue(), 'half a sentence');
+    await until(() => composer(ann, 'kitchen').evaluate((e) => e === document.activeElement), true);
+    await ann.keyboard.type(', and the other half');
+    await until(() => composer(ann, 'kitchen').inputValue(), 'half a sentence, and the other half');
     await ann.goto(`${on.server.url}/#/browse`);
     await ann.locator('.room-item', { hasText: 'kitchen, with a draft' }).waitFor();
     await ann.goBack();

@@ -1,6 +1,7 @@
 import { useEffect, useId, useState } from 'react';
 import type { User } from '../protocol/types';
 import { Avatar } from './Avatar';
+import { BotMark } from './BotMark';
 import { IconButton } from './Button';
 import { Field } from './Field';
 import './user-picker.css';
@@ -67,6 +68,7 @@ export function UserPicker({ label, search, chosen, onChange, single, without }:
             <button type="button" onClick={() => choose(user)}>
               <Avatar id={user.userId} name={user.displayName || user.username} size="small" />
               <span>{user.displayName || user.username}</span>
+              {user.bot && <BotMark />}
               <span className="picker-handle">@{user.username}</span>
             </button>
           </li>

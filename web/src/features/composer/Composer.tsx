@@ -142,12 +142,15 @@ function useFocusOnChange(
   // biome-ignore lint/correctness/useExhaustiveDependencies: when the room is opened
   useEffect(() => {
     // On a phone the focus would open the keyboard over the conversation.
-    if (window.matchMedia('(pointer: fine)').matches) box.current?.focus();
+    if (window.matchMedia('(pointer: fine)').matches) goOn(box.current);
   }, [box, roomId]);
   useEffect(() => {
-    const area = box.current;
-    if (began === '' || !area) return;
-    area.focus();
-    area.setSelectionRange(area.value.length, area.value.length);
+    if (began !== '') goOn(box.current);
   }, [box, began]);
+}
+
+/** Puts the caret behind what is written. */
+function goOn(area: HTMLTextAreaElement | null) {
+  area?.focus();
+  area?.setSelectionRange(area.value.length, area.value.length);
 }
