@@ -4,39 +4,42 @@
 //! then a mark that says up to where that was done. Both are synced before anything is removed, so
 //! that what stands after the last mark was never relied on and is cut at the next opening.
 //!
-//! ```text
-//! file   = magic (8) | entries
-//! entry  = length of the rest u32 | crc u32 (of the rest) | rest
-//! record = 1 u8 | kind u8 | zero (6) | offset u64 | time u64 | key u128 | body
-//! mark   = 2 u8 | zero (7) | through u64
-//! ```
+//! **Memory.** The file grows for as long as the server is used, so what is remembered of it must
+//! not: the place of every record cost 37 bytes each, a hundred megabytes for a year in which
+//! somebody does something every ten seconds. Remembered are a place in every [`SPREAD`] bytes, a
+//! two-thousandth of the file, and the heads of the first [`HEADS`] keys (the audit has one, dead
+//! letters have those of their rooms); those of others are looked for from the end of the file on.
+//! Opening reads the file once.
 
-use std::collections::{BTreeMap, HashMap};
+mod entry;
+
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use klatch_domain::Timestamp;
-use klatch_ports::log::{Batch, Key, Kind, RECORD_BYTES_MAX, Record};
-use klatch_ports::{Offset, PortResult, StreamId};
+use klatch_ports::log::{Batch, Record};
+use klatch_ports::{ErrorKind, Offset, PortResult, StreamId};
 use parking_lot::RwLock;
 
 use super::Shared;
-use super::batch::{u32_at, u64_at};
+use super::batch::stream_number;
 use super::error::{corrupt, io as port_io};
 use super::heads::head_key;
 use super::segment::DIR;
 use super::space::remove_if_there;
 use super::table::HeadKey;
 use crate::disk::{Disk, DiskFile};
+use entry::{Entry, Walk, write_mark, write_record};
 
 const PATH: &str = "log/kept";
 const MAGIC: &[u8; 8] = b"KLKEPT01";
-const ENTRY: usize = 8;
-const RECORD: usize = 40;
-const MARK: usize = 16;
 /// Records looked at together while they are copied.
 const CHUNK: usize = 1_000;
+/// Bytes between two places that are remembered, at least; whoever looks for a record reads up to
+/// as many, and the record.
+const SPREAD: u64 = 32 * 1024;
+/// Keys whose heads are remembered: half a megabyte of them.
+const HEADS: usize = 5_000;
 
 /// What is kept of forgotten segments.
 #[derive(Debug, Default)]
@@ -49,15 +52,18 @@ struct State {
     end: u64,
     /// Everything up to this offset was looked at.
     through: u64,
-    /// Where each record lies.
-    places: BTreeMap<u64, u64>,
+    /// Where some of the records lie, in their order.
+    places: Vec<Place>,
+    /// The newest record of each key, as far as there is room.
     heads: HashMap<HeadKey, u64>,
+    /// Whether there are keys beyond those.
+    has_more_keys: bool,
 }
 
-/// What an entry says.
-enum Entry {
-    Record(Box<Record>),
-    Mark(u64),
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    offset: u64,
+    at: u64,
 }
 
 impl Kept {
@@ -98,18 +104,41 @@ impl Kept {
     /// `Corrupt` when its place is damaged, or what the disk says.
     pub(super) fn record(&self, offset: u64) -> PortResult<Option<Record>> {
         let state = self.0.read();
-        let (Some(file), Some(at)) = (&state.file, state.places.get(&offset)) else {
-            return Ok(None);
-        };
-        match read_entry(&**file, *at).map_err(port_io("record"))? {
-            Some((Entry::Record(record), _)) if record.offset.0 == offset => Ok(Some(*record)),
-            _ => Err(corrupt("record", format!("{PATH}, byte {at}: the record is damaged"))),
+        let Some(mut walk) = state.walk_to(offset) else { return Ok(None) };
+        while let Some(record) = walk.next_record("record")? {
+            if record.offset.0 >= offset {
+                return Ok(Some(record).filter(|record| record.offset.0 == offset));
+            }
         }
+        Ok(None)
     }
 
-    /// The newest kept record of a key.
-    pub(super) fn head(&self, key: HeadKey) -> Option<u64> {
-        self.0.read().heads.get(&key).copied()
+    /// The newest kept record of a key. Costs a look into memory, and when there are very many keys
+    /// what [`Kept::record`] costs for each [`SPREAD`] bytes behind the record.
+    ///
+    /// # Errors
+    /// As [`Kept::record`].
+    pub(super) fn head(&self, key: HeadKey) -> PortResult<Option<u64>> {
+        let state = self.0.read();
+        let known = state.heads.get(&key).copied();
+        if known.is_some() || !state.has_more_keys {
+            return Ok(known);
+        }
+        let mut end = state.end;
+        for place in state.places.iter().rev() {
+            let mut found = None;
+            let Some(mut walk) = state.walk(place.at, end) else { break };
+            while let Some(record) = walk.next_record("head")? {
+                if head_key(record.home, record.key) == key {
+                    found = Some(record.offset.0);
+                }
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+            end = place.at;
+        }
+        Ok(None)
     }
 
     /// Up to `limit` kept records after `after` and before `first`, where the segments begin.
@@ -117,18 +146,22 @@ impl Kept {
     /// # Errors
     /// As [`Kept::record`].
     pub(super) fn read(&self, after: u64, first: u64, limit: usize) -> PortResult<Batch> {
-        let offsets: Vec<u64> = {
-            let state = self.0.read();
-            let places = state.places.range(after.saturating_add(1)..first);
-            places.map(|(offset, _)| *offset).take(limit).collect()
-        };
         let mut batch = Batch { records: Vec::new(), through: Offset(first.saturating_sub(1)) };
-        for offset in &offsets {
-            batch.records.extend(self.record(*offset)?);
+        let state = self.0.read();
+        let Some(mut walk) = state.walk_to(after.saturating_add(1)) else { return Ok(batch) };
+        while let Some(record) = walk.next_record("read")? {
+            if record.offset.0 >= first {
+                break;
+            }
+            if record.offset.0 > after {
+                batch.through = record.offset;
+                batch.records.push(record);
+                if batch.records.len() >= limit {
+                    return Ok(batch);
+                }
+            }
         }
-        if let (true, Some(last)) = (offsets.len() >= limit, offsets.last()) {
-            batch.through = Offset(*last);
-        }
+        batch.through = Offset(first.saturating_sub(1));
         Ok(batch)
     }
 
@@ -164,17 +197,16 @@ impl Kept {
         };
         let mut bytes = Vec::new();
         let begin = if state.file.is_some() { state.end } else { MAGIC.len() as u64 };
-        let mut places = Vec::with_capacity(records.len());
+        let mut written = Vec::with_capacity(records.len());
         for record in records.iter().filter(|record| record.offset.0 > state.through) {
-            let at = begin + bytes.len() as u64;
+            written.push(Written::of(record, begin + bytes.len() as u64));
             write_record(record, &mut bytes);
-            places.push((record, at));
         }
         write_mark(through, &mut bytes);
         file.write_at(&bytes, begin)?;
         file.sync_data()?;
-        for (record, at) in places {
-            state.put(record, at);
+        for record in written {
+            state.put(record);
         }
         state.end = begin + bytes.len() as u64;
         state.through = state.through.max(through);
@@ -183,10 +215,43 @@ impl Kept {
     }
 }
 
+/// What is noted of a record in the file.
+struct Written {
+    place: Place,
+    key: HeadKey,
+}
+
+impl Written {
+    fn of(record: &Record, at: u64) -> Self {
+        let place = Place { offset: record.offset.0, at };
+        Self { place, key: head_key(record.home, record.key) }
+    }
+}
+
 impl State {
-    fn put(&mut self, record: &Record, at: u64) {
-        self.places.insert(record.offset.0, at);
-        self.heads.insert(head_key(record.home, record.key), record.offset.0);
+    /// Notes the next record of the file.
+    fn put(&mut self, Written { place, key }: Written) {
+        if self.places.last().is_none_or(|last| place.at - last.at >= SPREAD) {
+            self.places.push(place);
+        }
+        if self.heads.len() < HEADS || self.heads.contains_key(&key) {
+            self.heads.insert(key, place.offset);
+        } else {
+            self.has_more_keys = true;
+        }
+    }
+
+    /// The entries from `at` to `end`, which are whole.
+    fn walk(&self, at: u64, end: u64) -> Option<Walk<'_>> {
+        self.file.as_deref().map(|file| Walk::over(file, (at, end)))
+    }
+
+    /// The entries from the one for `offset` on, or some before it.
+    fn walk_to(&self, offset: u64) -> Option<Walk<'_>> {
+        let after = self.places.partition_point(|place| place.offset <= offset);
+        // Before the first place there is no record.
+        let place = self.places.get(after.saturating_sub(1))?;
+        self.walk(place.at, self.end)
     }
 
     /// Takes in everything up to the last mark, and tells where it stopped.
@@ -195,24 +260,23 @@ impl State {
         if file.read_at(&mut magic, 0)? < MAGIC.len() || magic != *MAGIC {
             return Ok(0);
         }
-        let mut at = MAGIC.len() as u64;
+        let (at, length) = (MAGIC.len() as u64, file.len()?);
+        let mut walk = Walk::over(&**file, (at, length));
         let mut waiting = Vec::new();
         self.end = at;
-        while let Some((entry, length)) = read_entry(&**file, at)? {
+        while let Some((entry, at)) = walk.next()? {
             match entry {
-                Entry::Record(record) => waiting.push((record, at)),
+                Entry::Record(record) => waiting.push(Written::of(&record, at)),
                 Entry::Mark(through) => {
-                    for (record, at) in waiting.drain(..) {
-                        self.put(&record, at);
-                    }
+                    waiting.drain(..).for_each(|record| self.put(record));
                     self.through = through;
-                    self.end = at + length;
+                    self.end = walk.at;
                 }
             }
-            at += length;
         }
+        let stopped = walk.at;
         self.file = Some(Arc::clone(file));
-        Ok(at)
+        Ok(stopped)
     }
 
     /// Makes what stands after the last mark zeros.
@@ -235,65 +299,6 @@ fn create(disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
     file.sync_data()?;
     disk.sync_dir(DIR)?;
     Ok(file)
-}
-
-fn write_entry(rest: &[u8], out: &mut Vec<u8>) {
-    let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(rest).to_le_bytes());
-    out.extend_from_slice(rest);
-}
-
-fn write_record(record: &Record, out: &mut Vec<u8>) {
-    let mut rest = Vec::with_capacity(RECORD + record.body.len());
-    rest.extend_from_slice(&[1, record.kind as u8, 0, 0, 0, 0, 0, 0]);
-    rest.extend_from_slice(&record.offset.0.to_le_bytes());
-    rest.extend_from_slice(&record.appended_at.0.to_le_bytes());
-    rest.extend_from_slice(&record.key.0.to_le_bytes());
-    rest.extend_from_slice(&record.body);
-    write_entry(&rest, out);
-}
-
-fn write_mark(through: u64, out: &mut Vec<u8>) {
-    let mut rest = vec![2, 0, 0, 0, 0, 0, 0, 0];
-    rest.extend_from_slice(&through.to_le_bytes());
-    write_entry(&rest, out);
-}
-
-/// The entry at `at` and its length; `None` where there is no whole one.
-fn read_entry(file: &dyn DiskFile, at: u64) -> io::Result<Option<(Entry, u64)>> {
-    let mut head = [0; ENTRY];
-    if file.read_at(&mut head, at)? < ENTRY {
-        return Ok(None);
-    }
-    let length = u32_at(&head, 0).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    if !(MARK..=RECORD + RECORD_BYTES_MAX).contains(&length) {
-        return Ok(None);
-    }
-    let mut rest = vec![0; length];
-    if file.read_at(&mut rest, at + ENTRY as u64)? < length
-        || u32_at(&head, 4) != Some(crc32c::crc32c(&rest))
-    {
-        return Ok(None);
-    }
-    let entry = match rest.first() {
-        Some(1) => decode_record(rest).map(|record| Entry::Record(Box::new(record))),
-        Some(2) => u64_at(&rest, 8).map(Entry::Mark),
-        _ => None,
-    };
-    Ok(entry.map(|entry| (entry, (ENTRY + length) as u64)))
-}
-
-fn decode_record(rest: Vec<u8>) -> Option<Record> {
-    let key = rest.get(24..RECORD)?.try_into().ok().map(u128::from_le_bytes)?;
-    Some(Record {
-        offset: Offset(u64_at(&rest, 8)?),
-        home: StreamId::System,
-        key: Key(key),
-        kind: Kind::from_number(*rest.get(1)?)?,
-        appended_at: Timestamp(u64_at(&rest, 16)?),
-        body: Bytes::from(rest).slice(RECORD..),
-    })
 }
 
 impl Shared {
@@ -319,67 +324,17 @@ impl Shared {
 
     /// The newest record of a key that can still be read. Blocks.
     pub(super) fn head(&self, key: HeadKey) -> io::Result<Option<u64>> {
-        Ok(self.find_head(key)?.or_else(|| self.kept.head(key)))
+        match self.find_head(key)? {
+            None if key.0 == stream_number(StreamId::System) => {
+                self.kept.head(key).map_err(|error| match error.kind {
+                    ErrorKind::Corrupt => io::Error::new(io::ErrorKind::InvalidData, error),
+                    _ => io::Error::other(error),
+                })
+            }
+            found => Ok(found),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::sim::SimDisk;
-
-    fn record(offset: u64, key: u128) -> Record {
-        Record {
-            offset: Offset(offset),
-            home: StreamId::System,
-            key: Key(key),
-            kind: Kind::System,
-            appended_at: Timestamp(offset * 10),
-            body: Bytes::from(format!("record {offset}")),
-        }
-    }
-
-    #[test]
-    fn what_was_kept_is_there_after_a_power_cut_and_what_has_no_mark_is_cut() {
-        let sim = SimDisk::new(1);
-        sim.disk().create_dir(DIR).unwrap();
-        let kept = Kept::load(&*sim.disk(), 1).unwrap();
-        kept.add(&*sim.disk(), &[record(3, 7), record(9, 7), record(12, 8)], 20).unwrap();
-        kept.add(&*sim.disk(), &[record(25, 8)], 30).unwrap();
-        sim.power_cut();
-        let torn = [1, 2, 3].repeat(40);
-        let file = sim.disk().open(PATH).unwrap();
-        file.write_at(&torn, file.len().unwrap()).unwrap();
-        for _ in 0..2 {
-            let kept = Kept::load(&*sim.disk(), 31).unwrap();
-            assert_eq!(kept.record(9).unwrap(), Some(record(9, 7)));
-            assert_eq!(kept.record(10).unwrap(), None);
-            assert_eq!(kept.head(head_key(StreamId::System, Key(7))), Some(9));
-            assert_eq!(kept.head(head_key(StreamId::System, Key(8))), Some(25));
-            let batch = kept.read(3, 31, 2).unwrap();
-            assert_eq!(batch.records, [record(9, 7), record(12, 8)]);
-            assert_eq!(batch.through, Offset(12));
-            let batch = kept.read(12, 31, 2).unwrap();
-            assert_eq!((batch.records, batch.through), (vec![record(25, 8)], Offset(30)));
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_in_what_the_log_relies_on_is_named_and_nothing_is_changed() {
-        let sim = SimDisk::new(1);
-        sim.disk().create_dir(DIR).unwrap();
-        let kept = Kept::load(&*sim.disk(), 1).unwrap();
-        kept.add(&*sim.disk(), &[record(3, 7)], 20).unwrap();
-        kept.add(&*sim.disk(), &[record(25, 7)], 30).unwrap();
-        let whole = sim.bytes(PATH).unwrap();
-        for byte in 0..whole.len() {
-            sim.flip_bit(PATH, byte, 2);
-            let damaged = sim.bytes(PATH).unwrap();
-            let error = Kept::load(&*sim.disk(), 31).unwrap_err();
-            assert!(error.to_string().contains(PATH), "{error}");
-            assert_eq!(sim.bytes(PATH).unwrap(), damaged, "byte {byte}");
-            sim.flip_bit(PATH, byte, 2);
-        }
-        assert_eq!(Kept::load(&*sim.disk(), 31).unwrap().record(3).unwrap(), Some(record(3, 7)));
-    }
-}
+mod tests;
