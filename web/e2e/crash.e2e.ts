@@ -60,6 +60,23 @@ describe('the server is killed and started again', () => {
     await until(() => shown(ann), said);
   });
 
+  it('what waited in a page that was closed meanwhile goes out at the next visit, once', async () => {
+    await on.server.kill();
+    await say(ann, 'storm', 'left behind');
+    said.push('left behind');
+    const kept = () => ann.evaluate(() => JSON.stringify(localStorage).includes('left behind'));
+    await until(kept, true);
+    const [context, url] = [ann.context(), ann.url()];
+    await ann.close();
+    await on.server.up();
+    await until(() => shown(bo), said.slice(0, -1));
+    ann = await context.newPage();
+    await ann.goto(url);
+    await until(() => shown(bo), said, 45_000);
+    await until(() => shown(ann), said);
+    await until(kept, false);
+  });
+
   it('no script failed', () => {
     expect(pageErrors).toEqual([]);
   });

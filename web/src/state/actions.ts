@@ -14,14 +14,15 @@ import type {
   User,
   UserId,
 } from '../protocol/types';
-import type { Change, Draft, Link, Notice, Outgoing } from './model';
+import type { Change, Draft, Link, Notice, Outgoing, State } from './model';
 
 export type Action =
   | {
       type: 'session/signed-in';
       me: Self;
       read: Readonly<Record<RoomId, number>>;
-      drafts: Readonly<Record<RoomId, Draft>>;
+      /** What this person had not sent yet in this browser. */
+      unsent: Pick<State, 'drafts' | 'outbox'>;
     }
   | { type: 'session/self'; me: Self }
   /** With `ended`, not by the person's own wish: what they had written is kept. */

@@ -7,7 +7,6 @@ import { Account } from './account';
 import { Administration } from './administration';
 import { Composing } from './composing';
 import { Core } from './core';
-import { Drafts } from './drafts';
 import { History } from './history';
 import { Invitations } from './invitations';
 import { Live } from './live';
@@ -20,6 +19,7 @@ import { Sending } from './sending';
 import { ENDED, Session } from './session';
 import { Store } from './store';
 import { Typing } from './typing';
+import { Unsent } from './unsent';
 
 /** How long what was sent before a break may take until history is read again. */
 const FLUSH_LIMIT_MS = 4_000;
@@ -64,7 +64,7 @@ export class Client {
     this.presence = new Presence(this.core, this.#live);
     this.typing = new Typing(this.core, this.#live);
     this.composing = new Composing(this.core, this.sending, this.typing);
-    this.session = new Session(this.core, new Drafts(this.core), {
+    this.session = new Session(this.core, new Unsent(this.core), {
       onSignedIn: () => this.#live.start(),
       onSignedOut: () => this.#onSignedOut(),
     });

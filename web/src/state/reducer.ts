@@ -42,10 +42,14 @@ export function reduce(state: State, action: Action): State {
   }
 }
 
-function signedIn(state: State, { me, read, drafts }: OfType<'session/signed-in'>): State {
-  const next: State = { ...INITIAL, session: 'signed-in', me, read, drafts };
-  if (state.kept?.userId !== me.userId) return next;
-  return { ...next, drafts: { ...drafts, ...state.kept.drafts }, outbox: state.kept.outbox };
+function signedIn(state: State, { me, read, unsent }: OfType<'session/signed-in'>): State {
+  const next: State = { ...INITIAL, session: 'signed-in', me, read, ...unsent };
+  const { kept } = state;
+  if (kept?.userId !== me.userId) return next;
+  const ids = new Set(kept.outbox.map((o) => o.clientMessageId));
+  const others = unsent.outbox.filter((o) => !ids.has(o.clientMessageId));
+  const drafts = { ...unsent.drafts, ...kept.drafts };
+  return { ...next, drafts, outbox: [...others, ...kept.outbox] };
 }
 
 function kept(state: State, { ended }: OfType<'session/signed-out'>): Kept | null {

@@ -5,7 +5,7 @@ import type { RoomId, Self, UserId } from '../protocol/types';
 import type { Credentials, Registration } from '../transport';
 import { backoffMs } from './backoff';
 import type { Core } from './core';
-import type { Drafts } from './drafts';
+import type { Unsent } from './unsent';
 
 export interface SessionListener {
   onSignedIn(): void;
@@ -23,16 +23,16 @@ export const ENDED =
 
 export class Session {
   readonly #core: Core;
-  readonly #drafts: Drafts;
+  readonly #unsent: Unsent;
   readonly #listener: SessionListener;
   #cancelRenewal: () => void = () => {};
   /** Who was signed in last since the page was loaded. */
   #last: UserId | null = null;
   #lookedAt = 0;
 
-  constructor(core: Core, drafts: Drafts, listener: SessionListener) {
+  constructor(core: Core, unsent: Unsent, listener: SessionListener) {
     this.#core = core;
-    this.#drafts = drafts;
+    this.#unsent = unsent;
     this.#listener = listener;
     core.onUnauthorized = () => this.end(ENDED);
     core.onForbidden = () => void this.lookAgain();
@@ -101,8 +101,8 @@ export class Session {
     if (over && ended === null) return;
     this.#cancelRenewal();
     if (!over) this.#listener.onSignedOut();
-    // This page still knows them for the same person; this browser does not.
-    this.#drafts.forget();
+    // This page still knows it for the same person; this browser does not.
+    this.#unsent.forget();
     this.#core.store.dispatch({ type: 'session/signed-out', ended });
   }
 
@@ -131,8 +131,8 @@ export class Session {
     this.#lookedAt = this.#core.env.now();
     if (another) return this.#core.env.restart();
     const read = this.#savedRead(me);
-    const drafts = this.#drafts.of(me.userId);
-    this.#core.store.dispatch({ type: 'session/signed-in', me, read, drafts });
+    const unsent = this.#unsent.of(me.userId);
+    this.#core.store.dispatch({ type: 'session/signed-in', me, read, unsent });
     this.#core.store.dispatch({ type: 'users/learned', users: [me] });
     this.#scheduleRenewal();
     this.#listener.onSignedIn();

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { idOf, ME } from './testing/scripted';
+import { event, idOf, ME, message, settle } from './testing/scripted';
 import { stage } from './testing/stage';
 
 const on = stage((set) => {
@@ -36,7 +36,10 @@ describe('a draft', () => {
     await on.clock.advance(1_000);
     on.client.composing.submit('r');
     on.client.composing.write('s', ' ');
-    expect(on.clock.kept.has('klatch.drafts')).toBe(false);
+    const { rooms, outbox } = JSON.parse(on.clock.kept.get('klatch.unsent') ?? '{}');
+    // What was sent is on its way now, and no draft any more.
+    expect([rooms, outbox]).toMatchObject([{}, [{ content: 'now' }]]);
+    expect(Object.keys(rooms)).toEqual([]);
     await on.reload();
     expect(texts()).toEqual([]);
   });
@@ -94,10 +97,70 @@ describe('drafts are kept', () => {
 
   it('from nothing that does not look like them', async () => {
     for (const odd of ['{', 'null', '[]', '{"userId":"me"}', '{"userId":"me","rooms":{"r":1}}']) {
-      on.clock.keep('klatch.drafts', odd);
+      on.clock.keep('klatch.unsent', odd);
       on.client = await on.tab();
       expect(on.state).toMatchObject({ session: 'signed-in', drafts: {} });
     }
+  });
+});
+
+describe('a message on its way', () => {
+  const waiting = () => on.state.outbox.map(({ content, status }) => `${content}: ${status}`);
+  const sent = () => on.server.socket.sent.filter((frame) => frame.type === 'message');
+
+  beforeEach(() => on.server.socket.end(1006));
+
+  it('survives loading the page anew, and goes out once, under its first id', async () => {
+    on.client.sending.send('r', 'while away', idOf(1));
+    const [first] = on.state.outbox;
+    await on.reload();
+    expect(on.state.outbox).toEqual([first]);
+    on.server.socket.hello();
+    await settle();
+    expect(sent().map((frame) => frame.payload)).toMatchObject([
+      { clientMessageId: first?.clientMessageId, content: 'while away', replyTo: idOf(1) },
+    ]);
+    const own = message('r', 2, { senderId: ME.userId, content: 'while away' });
+    const { clientMessageId } = first ?? {};
+    on.server.socket.say('message', event(own, { clientMessageId }));
+    await on.clock.advance(1_000);
+    expect(kept()).not.toContain('while away');
+    await on.reload();
+    expect(waiting()).toEqual([]);
+  });
+
+  it('for longer than an hour waits for a word of the person', async () => {
+    on.client.sending.send('r', 'long ago', null);
+    on.clock.leave();
+    on.clock.time += 2 * 3_600_000;
+    await on.reload();
+    expect(waiting()).toEqual(['long ago: failed']);
+    on.server.socket.hello();
+    await settle();
+    expect(sent()).toEqual([]);
+    on.client.sending.retry(on.state.outbox[0]?.clientMessageId ?? '');
+    await settle();
+    expect(sent()).toHaveLength(1);
+  });
+
+  it('of another tab is left to it', async () => {
+    const other = await on.tab();
+    other.sending.send('r', 'of the other tab', null);
+    await on.clock.advance(600);
+    on.client.sending.send('r', 'of this tab', null);
+    on.client.sending.discard(on.state.outbox[0]?.clientMessageId ?? '');
+    await on.clock.advance(600);
+    expect(kept()).toContain('of the other tab');
+    expect(kept()).not.toContain('of this tab');
+  });
+
+  it('is not left behind for anybody else', async () => {
+    on.client.sending.send('r', 'between us', null);
+    on.clock.leave();
+    expect(kept()).toContain('between us');
+    await on.client.session.logout();
+    on.clock.leave();
+    expect(kept()).not.toContain('between us');
   });
 });
 
