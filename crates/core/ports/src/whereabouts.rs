@@ -23,7 +23,8 @@ pub trait WhereaboutsStore: Send + Sync {
     async fn whereabouts(&self, user: UserId) -> PortResult<Whereabouts>;
 
     /// Someone's last device left. Times do not go back. Durable within about a minute: it costs no
-    /// write of its own, for thousands may leave at once and come back; a crash may cost that minute.
+    /// write of its own, for thousands may leave at once and come back; a crash may cost that
+    /// minute.
     async fn left(&self, user: UserId, at: Timestamp) -> PortResult<()>;
 
     /// Someone chose this, or with `None` nothing any more. Durable when it returns.

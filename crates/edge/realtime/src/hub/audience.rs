@@ -1,5 +1,5 @@
-//! Who gets the events of the rooms that spoke last, so that a thousand members are not gone through
-//! again for each event.
+//! Who gets the events of the rooms that spoke last, so that a thousand members are not gone
+//! through again for each event.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ use crate::connection::{Concerns, Connection, LiveFrame};
 use crate::framing::{PACK_BYTES_MIN, Packer, payload_bytes};
 
 /// Connections from which on a flush is a large one: when another has just been done, and was of
-/// more than one event, it waits a moment for more to send with it. A write costs ten times what one
-/// more frame in it costs.
+/// more than one event, it waits a moment for more to send with it. A write costs ten times what
+/// one more frame in it costs.
 const LARGE: usize = 256;
 /// Longest such wait; it is never longer than the flush before took.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
