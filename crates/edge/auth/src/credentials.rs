@@ -130,10 +130,9 @@ impl Auth {
         if account.bot {
             return Err(Rejection::UserNotFound.into());
         }
-        let token = self.make_reset(user).await?;
         let entry = AuditEntry::new(self.parts.clock.now(), by, Act::ResetLinkMade);
         self.note(AuditEntry { user: Some(user), ..entry }).await?;
-        Ok(token)
+        self.make_reset(user).await
     }
 
     pub(crate) async fn set_forgotten_password(

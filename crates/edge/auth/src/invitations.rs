@@ -58,8 +58,8 @@ impl Auth {
             revoked: false,
             created_by: actor.user,
         };
-        self.parts.stores.invitations.create_invitation(&invitation).await?;
         self.note(entry(self, actor, Act::InvitationMade, &invitation)).await?;
+        self.parts.stores.invitations.create_invitation(&invitation).await?;
         Ok((invitation, Told(text)))
     }
 
@@ -87,8 +87,9 @@ impl Auth {
         id: InvitationId,
     ) -> ServiceResult<()> {
         let invitation = self.one_invitation(id).await?;
-        if self.parts.stores.invitations.revoke_invitation(id).await? {
+        if !invitation.revoked {
             self.note(entry(self, actor, Act::InvitationRevoked, &invitation)).await?;
+            self.parts.stores.invitations.revoke_invitation(id).await?;
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ impl Auth {
         let beginning = Beginning { profile: &profile, password: None, role, bot };
         let account = self.make_account(beginning, None).await?;
         self.announce(vec![account.clone()]).await?;
+        // After it: the name is claimed with the account, and who comes second is refused.
         let act = if bot { Act::BotMade } else { Act::UserMade };
         let entry = AuditEntry::new(self.parts.clock.now(), by, act);
         self.note(AuditEntry { user: Some(account.user), role: Some(role), ..entry }).await?;
@@ -83,8 +84,8 @@ impl Auth {
         let (text, hash) = one_time::api_token(id, &*self.parts.entropy);
         let made_by = by.user().filter(|by| *by != user);
         let token = ApiToken { id, user, hash, name, scopes, expires_at, made_by };
-        self.parts.stores.api_tokens.create_token(&token).await?;
         self.note_token(by, Act::TokenMade, &token).await?;
+        self.parts.stores.api_tokens.create_token(&token).await?;
         tracing::info!(user.id = %user, token.id = %id, "made a token");
         Ok((token, Told(text)))
     }
@@ -108,9 +109,10 @@ impl Auth {
         let found =
             self.parts.stores.api_tokens.token(id).await?.filter(|token| token.user == user);
         let token = found.ok_or(Rejection::TokenNotFound)?;
+        self.note_token(by, Act::TokenRevoked, &token).await?;
         self.parts.stores.api_tokens.revoke_token(id).await?;
         self.verifier.end_program(id);
-        self.note_token(by, Act::TokenRevoked, &token).await
+        Ok(())
     }
 
     /// What people do with their own tokens is theirs.

@@ -96,6 +96,14 @@ impl Auth {
             // A program runs the server in the name of a person, with that person's token.
             return Err(Rejection::InvalidField("role").into());
         }
+        let entry = AuditEntry::new(self.parts.clock.now(), by, Act::RoleChanged);
+        let entry = AuditEntry { user: Some(user), ..entry };
+        // Of two administrators who take each other's role one is refused, and that is decided with
+        // the change itself: only then what was refused would be in the audit.
+        let may_be_refused = account.role == ServerRole::Admin && !account.banned;
+        if !may_be_refused {
+            self.note_change(entry, &wish).await?;
+        }
         let (_, account) = self
             .change(user, |account| {
                 account.role = wish.role.unwrap_or(account.role);
@@ -103,21 +111,28 @@ impl Auth {
             })
             .await?;
         self.verifier.set_standing(&account);
-        let entry = AuditEntry::new(self.parts.clock.now(), by, Act::RoleChanged);
-        let entry = AuditEntry { user: Some(user), ..entry };
+        if may_be_refused {
+            self.note_change(entry, &wish).await?;
+        }
         if let Some(role) = wish.role {
             self.tell_role(user, role).await?;
-            self.note(AuditEntry { role: Some(role), ..entry }).await?;
         }
-        if let Some(banned) = wish.banned {
-            if banned {
-                self.end_all_sessions(user, None).await?;
-            }
-            let act = if banned { Act::Banned } else { Act::Unbanned };
-            self.note(AuditEntry { act, ..entry }).await?;
+        if wish.banned == Some(true) {
+            self.end_all_sessions(user, None).await?;
         }
         tracing::info!(user.id = %user, ?wish, "an account was changed");
         Ok(self.view(account).await?)
+    }
+
+    async fn note_change(&self, entry: AuditEntry, wish: &AccountChange) -> ServiceResult<()> {
+        if let Some(role) = wish.role {
+            self.note(AuditEntry { role: Some(role), ..entry }).await?;
+        }
+        if let Some(banned) = wish.banned {
+            let act = if banned { Act::Banned } else { Act::Unbanned };
+            self.note(AuditEntry { act, ..entry }).await?;
+        }
+        Ok(())
     }
 
     async fn tell_role(&self, user: UserId, role: ServerRole) -> ServiceResult<()> {
@@ -137,7 +152,7 @@ impl Auth {
         }
     }
 
-    /// Appends to the audit log.
+    /// Appends to the audit log; before what it tells of is done.
     pub(crate) async fn note(&self, entry: AuditEntry) -> ServiceResult<()> {
         self.parts.audit.record(&entry).await?;
         Ok(())

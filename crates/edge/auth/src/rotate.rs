@@ -28,6 +28,7 @@ impl Auth {
         let older = if forget { Vec::new() } else { self.keys().secrets() };
         let secrets: Vec<_> = std::iter::once(fresh).chain(older).take(KEYS_MAX).collect();
         let failed = |error| PortError::new(ErrorKind::Unavailable, "keys", "keep").because(error);
+        self.note(AuditEntry::new(self.parts.clock.now(), by, Act::KeysRotated)).await?;
         let (keep, kept) = (Arc::clone(&self.parts.keep_keys), secrets.clone());
         let written = tokio::task::spawn_blocking(move || keep(&kept)).await;
         written.unwrap_or_else(|error| Err(error.into())).map_err(failed)?;
@@ -38,6 +39,6 @@ impl Auth {
         }
         drop(one_at_a_time);
         tracing::info!(forget, "new keys sign access tokens");
-        self.note(AuditEntry::new(self.parts.clock.now(), by, Act::KeysRotated)).await
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Erasing a person.
 
+use klatch_domain::audit::{Act, By};
 use klatch_domain::user::ServerRole;
 use klatch_domain::{Event, Rejection, Timestamp, UserChange, UserEvent, UserId};
 use klatch_ports::accounts::{Account, Replaced};
@@ -35,9 +36,11 @@ impl Compliance {
     /// # Errors
     /// [`Rejection::UserNotFound`], [`Rejection::LastAdmin`], or as the ports report: then the
     /// erasure may be half done; do it again.
-    pub(crate) async fn erase_person(&self, user: UserId) -> ServiceResult<Erased> {
+    pub(crate) async fn erase_person(&self, by: By, user: UserId) -> ServiceResult<Erased> {
         self.known(user).await?;
         self.lock_out(user).await?;
+        // Decided, and nothing is destroyed yet: what a crash cuts short from here on is finished.
+        self.note(by, Act::UserErased, user).await?;
         let destroyed = self.destroy(user).await?;
         let checked = self.look(user, &destroyed).await?;
         let Destroyed { position, at, .. } = destroyed;

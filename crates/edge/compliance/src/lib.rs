@@ -112,9 +112,7 @@ impl Compliance {
 impl ComplianceApi for Compliance {
     async fn erase(&self, by: By, user: UserId) -> ServiceResult<Erased> {
         by.check(ServerAction::ManageAccounts)?;
-        let erased = self.erase_person(user).await?;
-        self.note(by, Act::UserErased, user).await?;
-        Ok(erased)
+        self.erase_person(by, user).await
     }
 
     async fn export(&self, by: By, user: UserId) -> ServiceResult<Box<dyn Export>> {

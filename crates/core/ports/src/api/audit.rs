@@ -10,8 +10,9 @@ use crate::position::Position;
 /// Keeps and shows the audit log. Whether the asker may see it is for the caller to find out.
 #[async_trait]
 pub trait AuditApi: Send + Sync {
-    /// Appends an entry to the SYSTEM stream; it is durable when this returns. Call it after what
-    /// it tells of is done. Cost: one look-up of the newest entry and one synced append.
+    /// Appends an entry to the SYSTEM stream; it is durable when this returns. Call it before what
+    /// it tells of is done, once nothing speaks against it: a crash in between leaves an entry too
+    /// many, never one too few. Cost: one look-up of the newest entry and one synced append.
     ///
     /// # Errors
     /// [`super::ServiceError::OutcomeUnknown`]: it may be there all the same.

@@ -1,5 +1,6 @@
 //! The role on the engines that keep everything in memory, with a clock that stands still.
 
+mod audited;
 mod letters;
 mod listing;
 mod provisioning;
