@@ -22,8 +22,9 @@ const CALM: &str = "sends, nobody signs in";
 const STORMY: &str = "sends, all sign in";
 const LOGINS: &str = "logins meanwhile";
 const PASSWORD: &str = "correct horse battery staple";
-/// Accounts that sign in, in turns: a name that is tried often is not slowed down by success.
-const ACCOUNTS: usize = 16;
+/// Accounts that sign in, in turns: a name that is tried often is not slowed down by success, and
+/// none comes to hold so many sessions that the oldest has to make room.
+const ACCOUNTS: usize = 64;
 /// What an attempt that was told to come again waits: less than a person would.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Enough for a client without deep calls.
@@ -179,10 +180,11 @@ fn sign_in(
     over: &AtomicBool,
 ) -> Result<Storm> {
     let mut http = Http::connect(server.address, None)?;
-    let name = accounts.get(number % accounts.len().max(1)).context("no accounts")?;
-    let body = serde_json::json!({"login": name, "password": PASSWORD});
+    let mut names = accounts.iter().cycle().skip(number);
     let mut storm = Storm::default();
     while !over.load(Ordering::Relaxed) {
+        let name = names.next().context("no accounts")?;
+        let body = serde_json::json!({"login": name, "password": PASSWORD});
         let begun = Instant::now();
         let (status, _) = post(&mut http, "/api/v1/auth/login", &body)?;
         *storm.answers.entry(status).or_default() += 1;
