@@ -28,7 +28,25 @@ impl fmt::Display for Timestamp {
         let (days, ms) = (self.0 / 86_400_000, self.0 % 86_400_000);
         let (year, month, day) = civil_from_days(days);
         let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1_000)
+        if year > 9_999 {
+            return write!(f, "{year}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1_000);
+        }
+        // Every event is told with its time, so it is put together without the formatter.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |end: usize, digits: usize, mut number: u64| {
+            for digit in text.iter_mut().take(end).rev().take(digits) {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        };
+        put(4, 4, year);
+        put(7, 2, month);
+        put(10, 2, day);
+        put(13, 2, h);
+        put(16, 2, m);
+        put(19, 2, s);
+        put(23, 3, ms % 1_000);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -145,16 +145,16 @@ fn uuid_v7(time: Timestamp, random: u128) -> u128 {
 }
 
 fn write_uuid(bits: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     let mut text = [b'-'; 36];
-    let mut shift = 128;
-    for (index, byte) in text.iter_mut().enumerate() {
-        if matches!(index, 8 | 13 | 18 | 23) {
-            continue;
+    let mut places = text.iter_mut();
+    for (index, byte) in bits.to_be_bytes().into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            places.next();
         }
-        shift -= 4;
-        let nibble = usize::try_from((bits >> shift) & 0xF).unwrap_or(0);
-        *byte = HEX.get(nibble).copied().unwrap_or(b'0');
+        for (nibble, place) in [byte >> 4, byte & 0xF].into_iter().zip(places.by_ref()) {
+            *place = digit(nibble);
+        }
     }
     f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }

@@ -1,5 +1,7 @@
 //! What the server sends besides events: answers and notices to one connection.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use klatch_domain::user::Profile;
 use klatch_domain::{ConnectionId, MessageId, RoomId, Seq, Timestamp, UserId};
@@ -269,13 +271,58 @@ pub(super) struct Shown<T>(pub(super) T);
 
 impl<T: std::fmt::Display> Serialize for Shown<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        // The serialiser looks for what must be escaped in each piece that it is given.
+        let mut whole = Short::default();
+        match write!(whole, "{}", self.0) {
+            Ok(()) => serializer.serialize_str(whole.text()),
+            Err(_) => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+/// A text of at most 48 bytes, as ids, times and positions are.
+struct Short {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { bytes: [0; 48], length: 0 }
+    }
+}
+
+impl Short {
+    fn text(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Write for Short {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        let end = self.length + piece.len();
+        let place = self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?;
+        place.copy_from_slice(piece.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_is_what_display_says_however_long_it_is() {
+        for length in [0, 1, 47, 48, 49, 200] {
+            let text = "\"é".repeat(length).chars().take(length).collect::<String>();
+            let json = serde_json::to_string(&Shown(&text)).unwrap();
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+        let at = Timestamp(1_790_000_000_007);
+        assert_eq!(serde_json::to_string(&Shown(at)).unwrap(), format!("\"{at}\""));
+    }
 
     #[test]
     fn frames_of_every_length_carry_the_right_header() {
