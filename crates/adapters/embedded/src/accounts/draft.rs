@@ -62,8 +62,8 @@ fn commit(rows: &Rows, decided: BTreeMap<Slice, Option<Slice>>) -> PortResult<()
     let life = rows.writable()?;
     let mut batch = fjall::OwnedWriteBatch::with_capacity(life.database.clone(), decided.len())
         // Synced before it is put where readers look. `fdatasync` does: the journal has its length
-        // from its beginning, so most commits change no metadata, and the file system's own journal,
-        // for which the log would have to wait as well, is left alone.
+        // from its beginning, so most commits change no metadata, and the file system's own
+        // journal, for which the log would have to wait as well, is left alone.
         .durability(Some(fjall::PersistMode::SyncData));
     for (key, value) in decided {
         match value {
