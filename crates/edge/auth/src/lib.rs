@@ -20,6 +20,8 @@ mod login;
 mod made;
 mod manage;
 mod names;
+#[cfg(target_os = "linux")]
+mod nudge;
 mod one_time;
 mod password;
 mod provision;

@@ -225,7 +225,7 @@ async fn with_tls_the_served_certificate_is_held_against_the_file_and_the_system
     write(&Certificate::new().unwrap());
     let (said, report) = doctor(here.path(), &[]).await;
     assert_eq!((said.exit, level(&report, "port")), (Exit::Code(1), "bad"), "{said:?}");
-    assert!(said.out.contains("restart the server"), "{}", said.out);
+    assert!(said.out.contains("renewed a moment ago: look again"), "{}", said.out);
     // And then an unusable one.
     std::fs::write(&key, "nothing").unwrap();
     let (said, report) = doctor(here.path(), &[]).await;
