@@ -1,11 +1,10 @@
 //! Makes processors look up from work that stands back for everything else.
 //!
-//! A thread of `SCHED_IDLE` gives way to whoever wakes up. But a kernel that preempts lazily (Linux
-//! 6.13 and later, as most distributions build it) tells a processor that computes for another
-//! thread only at its next tick that somebody waits, up to four milliseconds later; and since it
-//! counts a processor with such work as free, it wakes threads up just there. A thread that is
-//! bound to a processor and wakes up every now and then brings the tick forward: with its timer the
-//! processor looks who else waits.
+//! A thread of `SCHED_IDLE` gives way to whoever wakes up. But traces show that a processor which
+//! computes for another thread may notice only at its next tick that somebody waits, up to four
+//! milliseconds later (Linux 6.18, 250 ticks a second); and since a processor with such work counts
+//! as free, threads are woken up just there. A thread that is bound to a processor and wakes up
+//! every now and then brings the tick forward: with its timer the processor looks who else waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
