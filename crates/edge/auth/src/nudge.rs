@@ -16,7 +16,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 const PAUSE: Duration = Duration::from_micros(300);
 /// Larger machines are left alone: on few of their processors is such work, and so many threads
 /// would cost more than they bring.
-const PROCESSORS_MAX: usize = 8;
+const PROCESSORS_MAX: usize = 4;
 /// These threads call nothing deep.
 const STACK_BYTES: usize = 64 << 10;
 
