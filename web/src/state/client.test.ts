@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../protocol/problem';
+import type { Member } from '../protocol/types';
 import { Client } from './client';
 import { event, idOf, ME, message, room, settle } from './testing/scripted';
 import { stage } from './testing/stage';
@@ -170,6 +171,28 @@ describe('live events', () => {
     on.server.failures.clear();
     await on.clock.advance(2_000);
     expect(on.seqs('r')).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('a list of members that was read while someone came is read again', async () => {
+    const here = (userId: string): Member => {
+      const named = { userId, username: userId, displayName: userId };
+      return { ...named, role: 'member', joinedAt: '2026-03-01T10:00:00Z' };
+    };
+    const now = Promise.resolve([here('me'), here('cy'), here('bo')]);
+    let arrive: (members: Member[]) => void = () => {};
+    const slow = new Promise<Member[]>((resolve) => {
+      arrive = resolve;
+    });
+    await on.open();
+    on.server.memberPages = [slow, now, now];
+    const loading = on.client.rooms.loadMembers('r');
+    const place = { roomId: 'r', occurredAt: 'now', position: 'm0-a.104' };
+    on.server.socket.say('member', { ...place, seq: 4, userId: 'bo', change: 'joined' });
+    await settle();
+    arrive([here('me'), here('cy')]);
+    await loading;
+    await settle();
+    expect(on.state.members.r?.items.map((m) => m.userId)).toContain('bo');
   });
 
   it('a member event is no hole, and an unknown event still counts', async () => {

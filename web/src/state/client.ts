@@ -161,6 +161,7 @@ export class Client {
     const known = rooms[event.roomId];
     if (!known && !(mine && away)) void this.rooms.refresh(event.roomId, true);
     else if (mine && known) void this.rooms.refresh(event.roomId);
+    if (event.type === 'member' && members[event.roomId]) this.rooms.membersChanged(event.roomId);
     if (event.type === 'member' && !away && members[event.roomId]) {
       void this.rooms.learnMember(event.roomId, event.userId);
     }

@@ -2,12 +2,14 @@
 
 import { later } from '../protocol/position';
 import { Problem } from '../protocol/problem';
-import type { MemberRole, NewRoom, Page, Room, RoomId, UserId } from '../protocol/types';
+import type { Member, MemberRole, NewRoom, Page, Room, RoomId, UserId } from '../protocol/types';
 import type { Core } from './core';
 import type { History } from './history';
 import type { People } from './people';
 
 const LIST_PAGE = 100;
+/** Times that a page of members is read at most, should they change each time. */
+const MEMBER_READS = 3;
 
 export class Rooms {
   readonly #core: Core;
@@ -15,6 +17,8 @@ export class Rooms {
   readonly #people: People;
   readonly #position: () => string | undefined;
   readonly #fetching = new Set<RoomId>();
+  /** How often members changed. */
+  readonly #memberChanges = new Map<RoomId, number>();
 
   constructor(core: Core, history: History, people: People, position: () => string | undefined) {
     this.#core = core;
@@ -142,7 +146,7 @@ export class Rooms {
     const cursor = known?.status === 'ready' ? (known.nextCursor ?? undefined) : undefined;
     this.#core.store.dispatch({ type: 'members/loading', roomId });
     try {
-      const { items, nextCursor } = await this.#core.api.members(roomId, cursor);
+      const { items, nextCursor } = await this.#readMembers(roomId, cursor);
       const page = { members: items, nextCursor: nextCursor ?? null };
       const append = cursor !== undefined;
       this.#core.store.dispatch({ type: 'members/loaded', roomId, ...page, append });
@@ -150,6 +154,20 @@ export class Rooms {
       this.#core.words(error);
       this.#core.store.dispatch({ type: 'members/failed', roomId });
     }
+  }
+
+  /** Reads a page of members; again, if they changed while it was on its way. */
+  async #readMembers(roomId: RoomId, cursor: string | undefined): Promise<Page<Member>> {
+    for (let left = MEMBER_READS; ; left -= 1) {
+      const before = this.#memberChanges.get(roomId);
+      const page = await this.#core.api.members(roomId, cursor);
+      if (this.#memberChanges.get(roomId) === before || left <= 1) return page;
+    }
+  }
+
+  /** Someone came into a room whose members are shown, left it, or has another role there. */
+  membersChanged(roomId: RoomId): void {
+    this.#memberChanges.set(roomId, (this.#memberChanges.get(roomId) ?? 0) + 1);
   }
 
   /** Someone new came into a room whose members are shown. */

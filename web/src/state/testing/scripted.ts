@@ -5,7 +5,7 @@
 
 import { Problem } from '../../protocol/problem';
 import type { Account } from '../../protocol/trust';
-import type { Message, Room, Self } from '../../protocol/types';
+import type { Member, Message, Room, Self } from '../../protocol/types';
 import type { Api, Environment, Socket, SocketEvents, Transport, TrustApi } from '../../transport';
 
 export class ScriptedClock implements Environment {
@@ -191,6 +191,8 @@ export class ScriptedTransport implements Transport {
   messages = new Map<string, Message[]>();
   /** Page by page. */
   accounts: Account[][] = [];
+  /** Who is in a room, as each of the next readings will answer when it is done. */
+  memberPages: Promise<Member[]>[] = [];
   signedIn = true;
   me = ME;
   /** The room that registering leads into. */
@@ -256,7 +258,12 @@ function scriptedApi(script: ScriptedTransport): Api {
     createRoom: () => answer('createRoom', () => ({ ...room('made'), position: 'm0-a.101' })),
     join: (id) => answer(`join ${id}`, () => ({ position: 'm0-a.101' })),
     leave: (id) => answer(`leave ${id}`, () => ({})),
-    members: (id) => answer(`members ${id}`, () => ({ items: [], nextCursor: null })),
+    members: async (id) => {
+      const items = await answer(`members ${id}`, () => undefined).then(
+        () => script.memberPages.shift() ?? [],
+      );
+      return { items, nextCursor: null };
+    },
     addMember: (id, user) => answer(`addMember ${id} ${user}`, () => ({})),
     changeRole: (id, user, role) => answer(`changeRole ${id} ${user} ${role}`, () => ({})),
     removeMember: (id, user) => answer(`removeMember ${id} ${user}`, () => ({})),
