@@ -18,6 +18,8 @@ const CHARS: usize = 30_000;
 struct Have {
     seqs: Vec<u64>,
     notices: usize,
+    /// The highest seq that the connection itself told of; history may have told of more.
+    told: u64,
 }
 
 impl Have {
@@ -25,10 +27,19 @@ impl Have {
         self.seqs.last().copied().unwrap_or(1)
     }
 
+    /// The connection goes forward only.
+    fn hear(&mut self, seq: u64) {
+        assert!(seq > self.told, "{seq} after {}", self.told);
+        self.told = seq;
+    }
+
     /// Does what the documentation asks for about a notice: reads what it tells of.
+    ///
+    /// A page of history holds what came after the notice as well, so that a later notice may tell
+    /// of nothing new; but never of less than the connection told of before.
     async fn catch_up(&mut self, rest: &Rest, room: &str, notice: &Value) {
         let (head, position) = (notice["headSeq"].as_u64().unwrap(), &notice["headPosition"]);
-        assert!(head > self.last(), "{head} after {}", self.last());
+        self.hear(head);
         self.notices += 1;
         while self.last() < head {
             let path = format!("/api/v1/rooms/{room}/messages?after={}&limit=200", self.last());
@@ -38,6 +49,15 @@ impl Have {
             assert!(!items.is_empty(), "history ends before {head}");
             items.reverse();
             self.seqs.extend(items);
+        }
+    }
+
+    /// An event; it may have been in what was read.
+    fn take(&mut self, seq: u64) {
+        self.hear(seq);
+        if seq > self.last() {
+            assert_eq!(seq, self.last() + 1, "a hole that nobody told of");
+            self.seqs.push(seq);
         }
     }
 
@@ -51,12 +71,7 @@ impl Have {
             }
             match (kind.as_str(), payload["seq"].as_u64()) {
                 ("room", None) => self.catch_up(rest, room, payload).await,
-                // It was in what was read.
-                (_, Some(seq)) if seq <= self.last() => {}
-                (_, Some(seq)) => {
-                    assert_eq!(seq, self.last() + 1, "a hole that nobody told of");
-                    self.seqs.push(seq);
-                }
+                (_, Some(seq)) => self.take(seq),
                 _ => {}
             }
         }
