@@ -111,14 +111,14 @@ impl Auth {
             })
             .await?;
         self.verifier.set_standing(&account);
-        if may_be_refused {
-            self.note_change(entry, &wish).await?;
+        if wish.banned == Some(true) {
+            self.end_all_sessions(user, None).await?;
         }
         if let Some(role) = wish.role {
             self.tell_role(user, role).await?;
         }
-        if wish.banned == Some(true) {
-            self.end_all_sessions(user, None).await?;
+        if may_be_refused {
+            self.note_change(entry, &wish).await?;
         }
         tracing::info!(user.id = %user, ?wish, "an account was changed");
         Ok(self.view(account).await?)

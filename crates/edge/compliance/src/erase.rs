@@ -39,7 +39,9 @@ impl Compliance {
     pub(crate) async fn erase_person(&self, by: By, user: UserId) -> ServiceResult<Erased> {
         self.known(user).await?;
         self.lock_out(user).await?;
-        // Decided, and nothing is destroyed yet: what a crash cuts short from here on is finished.
+        // Decided, and nothing is destroyed yet. From its line in the ledger on, which `destroy`
+        // begins with, an erasure is finished after a crash; one that crashes before that leaves a
+        // locked account and an entry too many, and is to be done again.
         self.note(by, Act::UserErased, user).await?;
         let destroyed = self.destroy(user).await?;
         let checked = self.look(user, &destroyed).await?;
