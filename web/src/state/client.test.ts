@@ -195,6 +195,22 @@ describe('live events', () => {
     expect(on.state.members.r?.items.map((m) => m.userId)).toContain('bo');
   });
 
+  it('members read because of an event are not older than it', async () => {
+    await on.open();
+    on.server.memberPositions.length = 0;
+    on.client.store.dispatch({
+      type: 'members/loaded',
+      roomId: 'r',
+      members: [],
+      nextCursor: null,
+      append: false,
+    });
+    const place = { roomId: 'r', occurredAt: 'now', position: 'm0-a.104' };
+    on.server.socket.say('member', { ...place, seq: 4, userId: 'bo', change: 'joined' });
+    await settle();
+    expect(on.server.memberPositions).toEqual(['m0-a.104']);
+  });
+
   it('a member event is no hole, and an unknown event still counts', async () => {
     await on.open();
     const before = on.server.count('history');

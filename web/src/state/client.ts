@@ -1,6 +1,6 @@
 /** Puts the parts of the state together: what each event of one means for the others. */
 
-import type { RoomTimelineEvent, ServerFrame } from '../protocol/frames';
+import type { Hello, RoomTimelineEvent, ServerFrame } from '../protocol/frames';
 import type { RoomId } from '../protocol/types';
 import type { Environment, Transport } from '../transport';
 import { Account } from './account';
@@ -45,6 +45,8 @@ export class Client {
   readonly #later = new Map<string, () => void>();
   /** Rooms whose last word was a hint. */
   readonly #hinted = new Set<RoomId>();
+  /** The connection was live since this person came. */
+  #entered = false;
 
   constructor(transport: Transport, env: Environment) {
     this.store = new Store(env.after);
@@ -52,7 +54,7 @@ export class Client {
     const position = () => this.#live.position;
     this.#live = new Live(transport, env, {
       onLink: (link) => this.#onLink(link),
-      onHello: ({ limits }) => this.store.dispatch({ type: 'link/hello', limits }),
+      onHello: (hello) => this.#onHello(hello),
       onFrame: (frame) => this.#onFrame(frame),
       onLive: (complete, behind) => void this.#onLive(complete, behind),
       onSignedOut: () => this.session.end(ENDED),
@@ -71,7 +73,7 @@ export class Client {
     this.account = new Account(this.core, this.session);
     this.invitations = new Invitations(this.core, this.people, this.rooms);
     this.administration = new Administration(this.core, this.people);
-    this.programs = new Programs(this.core, this.rooms);
+    this.programs = new Programs(this.core, this.people, this.rooms);
     transport.onSlowed((ms) => this.core.slowed(ms));
     env.onTouch(() => this.presence.touch());
     this.#saveReadPointers();
@@ -79,6 +81,7 @@ export class Client {
 
   #onSignedOut(): void {
     this.#live.stop();
+    this.#entered = false;
     this.people.forget();
     this.#hinted.clear();
     this.presence.forget();
@@ -86,6 +89,13 @@ export class Client {
     this.sending.forget();
     for (const cancel of this.#later.values()) cancel();
     this.#later.clear();
+  }
+
+  #onHello({ userId, limits }: Hello): boolean {
+    // Nothing of this person may go out by a connection that is another one's.
+    if (this.session.yieldTo(userId)) return false;
+    this.store.dispatch({ type: 'link/hello', limits });
+    return true;
   }
 
   #onLink(link: Link): void {
@@ -99,7 +109,9 @@ export class Client {
 
   async #onLive(complete: boolean, behind: readonly RoomId[]): Promise<void> {
     this.presence.onLive();
-    void this.session.lookAgain();
+    // Who has just come was told a moment ago who they are.
+    if (this.#entered || !this.session.lookedJustNow) void this.session.lookAgain();
+    this.#entered = true;
     const flushed = this.sending.flush();
     if (complete) {
       this.#reread(behind);

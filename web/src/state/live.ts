@@ -20,7 +20,8 @@ import { Requests } from './requests';
 
 export interface LiveListener {
   onLink(link: Link): void;
-  onHello(hello: Hello): void;
+  /** Answers whether to go on with this connection. */
+  onHello(hello: Hello): boolean;
   /** A timeline event or hint, as soon as it arrives. */
   onFrame(frame: ServerFrame): void;
   /**
@@ -175,12 +176,12 @@ export class Live {
   }
 
   #onHello(hello: Hello): void {
+    if (!this.#listener.onHello(hello)) return;
     this.#cancel('hello');
     this.#refusals = 0;
     this.#turnedAway = 0;
     this.#why = undefined;
     this.#heartbeat(hello.heartbeatMs);
-    this.#listener.onHello(hello);
     const known = Object.values(this.#positions);
     this.#heldPositions = advanceAll({}, hello.positions);
     if (known.length === 0) return this.#becomeLive(false);

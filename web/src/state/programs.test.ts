@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Problem } from '../protocol/problem';
 import type { Account, ApiToken } from '../protocol/trust';
 import { hasEnded } from './programs';
+import { settle } from './testing/scripted';
 import { stage } from './testing/stage';
 
 const on = stage((set) => set.client.session.restore());
@@ -13,6 +14,16 @@ describe('tokens', () => {
     await on.client.programs.endToken('k', 'b');
     const asked = on.server.calls.filter((call) => /token/i.test(call));
     expect(asked).toEqual(['tokens own', 'endToken own k', 'tokens b', 'endToken b k']);
+  });
+
+  it('say who made them, whoever that was', async () => {
+    const at = '2026-03-01T10:00:00Z';
+    const token: ApiToken = { tokenId: 'k', userId: 'b', name: 'x', scopes: [], createdAt: at };
+    on.server.tokens = [{ ...token, madeBy: 'cy' }, token];
+    await on.client.programs.tokens('b');
+    await settle();
+    expect(on.client.store.get().users.cy?.displayName).toBe('cy');
+    expect(on.server.count('user ')).toBe(1);
   });
 
   it('are told once, and kept nowhere', async () => {

@@ -3,6 +3,7 @@
 import type { Account, ApiToken, NewBot, NewToken } from '../protocol/trust';
 import type { Page, RoomId, UserId } from '../protocol/types';
 import type { Core } from './core';
+import type { People } from './people';
 import type { Rooms } from './rooms';
 
 /** A page of bots may be empty with more after it: one wish reads so many at most. */
@@ -10,16 +11,20 @@ const PAGES_READ_MAX = 10;
 
 export class Programs {
   readonly #core: Core;
+  readonly #people: People;
   readonly #rooms: Rooms;
 
-  constructor(core: Core, rooms: Rooms) {
+  constructor(core: Core, people: People, rooms: Rooms) {
     this.#core = core;
+    this.#people = people;
     this.#rooms = rooms;
   }
 
   /** Newest first; of a bot, or one's own. */
-  tokens(bot?: UserId): Promise<Page<ApiToken>> {
-    return this.#core.api.tokens(bot);
+  async tokens(bot?: UserId): Promise<Page<ApiToken>> {
+    const page = await this.#core.api.tokens(bot);
+    this.#people.need(page.items.flatMap(({ madeBy }) => (madeBy === undefined ? [] : [madeBy])));
+    return page;
   }
 
   /** The answer is the only one that has the token itself; it is kept nowhere. */

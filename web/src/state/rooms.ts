@@ -160,7 +160,9 @@ export class Rooms {
   async #readMembers(roomId: RoomId, cursor: string | undefined): Promise<Page<Member>> {
     for (let left = MEMBER_READS; ; left -= 1) {
       const before = this.#memberChanges.get(roomId);
-      const page = await this.#core.api.members(roomId, cursor);
+      // Whatever event led here is in it.
+      const position = this.#core.state.roomPositions[roomId] ?? this.#position();
+      const page = await this.#core.api.members(roomId, cursor, position);
       if (this.#memberChanges.get(roomId) === before || left <= 1) return page;
     }
   }

@@ -3,8 +3,9 @@
 import { Problem } from '../protocol/problem';
 import type { RoomId, Self, UserId } from '../protocol/types';
 import type { Credentials, Registration } from '../transport';
+import { isUnauthorized } from '../transport/session';
 import { backoffMs } from './backoff';
-import type { Core } from './core';
+import { type Core, isPassing } from './core';
 import type { Unsent } from './unsent';
 
 export interface SessionListener {
@@ -29,6 +30,8 @@ export class Session {
   /** Who was signed in last since the page was loaded. */
   #last: UserId | null = null;
   #lookedAt = 0;
+  /** Ends the waiting of a look that came too soon after another. */
+  #cancelLook: (() => void) | null = null;
 
   constructor(core: Core, unsent: Unsent, listener: SessionListener) {
     this.#core = core;
@@ -46,9 +49,7 @@ export class Session {
       try {
         return this.#begin(await this.#core.api.me());
       } catch (error) {
-        if (error instanceof Problem && (error.status === 401 || error.status === 403)) {
-          return this.end(ENDED);
-        }
+        if (isOver(error)) return this.end(ENDED);
         this.#core.store.dispatch({
           type: 'link/changed',
           link: { phase: 'waiting', attempt, nextAt: null },
@@ -99,23 +100,70 @@ export class Session {
   end(ended: string | null = null): void {
     const over = this.#core.state.session === 'signed-out';
     if (over && ended === null) return;
-    this.#cancelRenewal();
-    if (!over) this.#listener.onSignedOut();
     // This page still knows it for the same person; this browser does not.
-    this.#unsent.forget();
+    if (!over) this.#unsent.forget();
+    this.#leave(ended);
+  }
+
+  /**
+   * In this browser someone else may have signed in since, in another tab: then this page, with all
+   * it knows of the one before, makes way for a fresh one. Answers whether it did.
+   */
+  yieldTo(userId: UserId): boolean {
+    const { me } = this.#core.state;
+    if (me === null || me.userId === userId) return false;
+    this.#leave(null);
+    this.#core.env.restart();
+    return true;
+  }
+
+  /** From here on nothing is done in this person's name. */
+  #leave(ended: string | null): void {
+    this.#cancelRenewal();
+    this.#cancelLook?.();
+    this.#cancelLook = null;
+    if (this.#core.state.session !== 'signed-out') this.#listener.onSignedOut();
     this.#core.store.dispatch({ type: 'session/signed-out', ended });
   }
 
-  /** Asks who one is again: a role may have changed. Without an answer all stays as it was. */
+  /** Whether another look would have to wait. */
+  get lookedJustNow(): boolean {
+    return this.#core.env.now() - this.#lookedAt < LOOK_PAUSE_MS;
+  }
+
+  /**
+   * Asks who one is again: a role may have changed. Soon after another look it waits its turn, one
+   * for all who ask. Without an answer all stays as it was.
+   */
   async lookAgain(): Promise<void> {
-    const now = this.#core.env.now();
-    if (this.#core.state.session !== 'signed-in' || now - this.#lookedAt < LOOK_PAUSE_MS) return;
+    const { api, env, state } = this.#core;
+    if (state.session !== 'signed-in') return;
+    const before = this.#lookedAt;
+    const now = env.now();
+    if (this.lookedJustNow) {
+      this.#cancelLook ??= env.after(before + LOOK_PAUSE_MS - now, () => {
+        this.#cancelLook = null;
+        void this.lookAgain();
+      });
+      return;
+    }
     this.#lookedAt = now;
     try {
-      this.#core.store.dispatch({ type: 'session/self', me: await this.#core.api.me() });
+      this.#learnSelf(await api.me());
     } catch (error) {
-      this.#core.words(error);
+      // Who got no answer has not looked.
+      if (isPassing(error) && this.#lookedAt === now) this.#lookedAt = before;
+      // A refusal of this very question is no reason to ask it again.
+      if (isUnauthorized(error)) this.#core.words(error);
     }
+  }
+
+  #learnSelf(me: Self): void {
+    const { state, store } = this.#core;
+    if (state.session !== 'signed-in' || this.yieldTo(me.userId)) return;
+    // Views that ask the server by what one may do ask anew only if that changed.
+    if (JSON.stringify(me) !== JSON.stringify(state.me))
+      store.dispatch({ type: 'session/self', me });
   }
 
   /** Keeps what was read, for the next visit of this person in this browser. */
@@ -168,6 +216,11 @@ export class Session {
       return {};
     }
   }
+}
+
+/** Whether an answer says that this session is no more; anything between here and there says 403. */
+function isOver(error: unknown): boolean {
+  return isUnauthorized(error) || (error instanceof Problem && error.code === 'account_locked');
 }
 
 function readKey(me: Self): string {

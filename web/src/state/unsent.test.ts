@@ -52,6 +52,28 @@ describe('a draft', () => {
     expect(on.state.drafts).toEqual({ r: { text: 'waits', mode: { kind: 'new' } } });
   });
 
+  it('with nothing behind an edit is neither read nor written while one types', async () => {
+    let touched = 0;
+    const { remember, keep, forget } = on.clock;
+    const counted =
+      <A extends [string, ...string[]], R>(task: (...args: A) => R) =>
+      (...args: A): R => {
+        if (args[0] === 'klatch.unsent') touched += 1;
+        return task(...args);
+      };
+    on.clock.remember = counted(remember);
+    on.clock.keep = counted(keep);
+    on.clock.forget = counted(forget);
+    on.client.composing.edit('r', idOf(1));
+    for (const text of ['m', 'me', 'mes', '']) on.client.composing.write('r', text);
+    await on.clock.advance(2_000);
+    expect(touched).toBe(0);
+    on.client.composing.cancel('r');
+    on.client.composing.write('r', 'new words');
+    await on.clock.advance(2_000);
+    expect(kept()).toContain('new words');
+  });
+
   it('of another tab is left as it is', async () => {
     const other = await on.tab();
     on.client.composing.write('r', 'here');

@@ -8,6 +8,8 @@ import type { Core } from './core';
 import type { Draft, Outgoing, State } from './model';
 
 const KEY = 'klatch.unsent';
+/** Who came into this browser last, in any tab; nothing after they went. */
+const PERSON_KEY = 'klatch.person';
 const SAVE_DELAY_MS = 500;
 /** The newest so many drafts are kept, as long as they are short enough together, */
 const ROOMS_MAX = 50;
@@ -45,6 +47,8 @@ export class Unsent {
   readonly #dirty = new Set<RoomId>();
   /** and send other messages than these. */
   readonly #own = new Set<string>();
+  /** Whose page this is, since they came. */
+  #person: UserId | null = null;
   #moved = false;
   #cancel: (() => void) | null = null;
 
@@ -57,6 +61,8 @@ export class Unsent {
   /** What the person had not sent yet; what anybody else left is forgotten. */
   of(userId: UserId): Kept {
     const { env } = this.#core;
+    this.#person = userId;
+    env.keep(PERSON_KEY, userId);
     const book = read(env.remember(KEY));
     if (book !== null && book.userId !== userId) env.forget(KEY);
     const own = book?.userId === userId ? book : { rooms: {}, outbox: [] };
@@ -68,11 +74,20 @@ export class Unsent {
     return this.#seen;
   }
 
-  /** The person is gone. */
+  /** The person is gone. What somebody keeps here who came after them stays. */
   forget(): void {
+    const mine = this.#person === null || this.#isHere();
     this.#rest();
     this.#own.clear();
+    this.#person = null;
+    if (!mine) return;
+    this.#core.env.forget(PERSON_KEY);
     this.#core.env.forget(KEY);
+  }
+
+  /** Whether this browser is still this page's person's: another tab may have seen them go. */
+  #isHere(): boolean {
+    return this.#person !== null && this.#core.env.remember(PERSON_KEY) === this.#person;
   }
 
   #look(): void {
@@ -81,19 +96,25 @@ export class Unsent {
     if (drafts === before.drafts && outbox === before.outbox) return;
     this.#seen = { drafts, outbox };
     if (session !== 'signed-in') return this.#rest();
-    const changed = Object.keys(drafts).filter((room) => drafts[room] !== before.drafts[room]);
+    // An edit with nothing behind it leaves nothing to keep, before as after.
+    const worth = (draft: Draft | undefined) => savedOf(draft, 0) !== null;
+    const changed = Object.keys(drafts)
+      .filter((room) => drafts[room] !== before.drafts[room])
+      .filter((room) => worth(before.drafts[room]) || worth(drafts[room]));
     for (const roomId of changed) this.#dirty.add(roomId);
     for (const { clientMessageId } of outbox) this.#own.add(clientMessageId);
     this.#moved ||= outbox !== before.outbox;
+    if (this.#dirty.size === 0 && !this.#moved) return;
     // What was sent must not come back as a draft, however soon the page goes.
-    if (changed.some((roomId) => savedOf(drafts[roomId], 0) === null)) this.#save();
+    if (changed.some((roomId) => !worth(drafts[roomId]))) this.#save();
     else this.#cancel ??= this.#core.env.after(SAVE_DELAY_MS, this.#save);
   }
 
   readonly #save = (): void => {
     const { env, state } = this.#core;
     const { me, drafts, outbox } = state;
-    if (me === null || (this.#dirty.size === 0 && !this.#moved)) return this.#rest();
+    if (me === null || !this.#isHere()) return this.#rest();
+    if (this.#dirty.size === 0 && !this.#moved) return this.#rest();
     const book = read(env.remember(KEY));
     const known = book?.userId === me.userId ? book : { rooms: {}, outbox: [] };
     const rooms: Record<RoomId, Saved> = { ...known.rooms };

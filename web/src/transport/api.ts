@@ -86,9 +86,9 @@ function roomCalls(call: Caller) {
     join: (id) => call<CommandReceipt>({ method: 'POST', path: `rooms/${seg(id)}/join`, body: {} }),
     leave: (id) =>
       call<CommandReceipt>({ method: 'POST', path: `rooms/${seg(id)}/leave`, body: {} }),
-    members: (id, cursor) => {
-      const query = { limit: 200, cursor };
-      return call<Page<Member>>({ method: 'GET', path: `rooms/${seg(id)}/members`, query });
+    members: (id, cursor, position) => {
+      const path = `rooms/${seg(id)}/members`;
+      return call<Page<Member>>({ method: 'GET', path, query: { limit: 200, cursor }, position });
     },
     addMember: (id, userId) => {
       const path = `rooms/${seg(id)}/members`;

@@ -36,30 +36,36 @@ export function browserEnvironment(): Environment {
     onTouch,
     onLeave,
     remember: (key) => {
-      try {
-        return memory.get(key) ?? window.localStorage.getItem(key);
-      } catch {
-        return null;
-      }
+      // Other tabs may have written since this one could not.
+      const stored = attempt(() => window.localStorage.getItem(key)) ?? null;
+      if (stored !== null) memory.delete(key);
+      return stored ?? memory.get(key) ?? null;
     },
     keep: (key, value) => {
       try {
         window.localStorage.setItem(key, value);
         memory.delete(key);
       } catch {
-        // Storage may be full or forbidden; this page then remembers for itself.
+        // Storage may be full or forbidden; this page then remembers for itself, and what was
+        // there before, which is true no more, is not found by anyone.
         memory.set(key, value);
+        attempt(() => window.localStorage.removeItem(key));
       }
     },
     forget: (key) => {
       memory.delete(key);
-      try {
-        window.localStorage.removeItem(key);
-      } catch {
-        // Where storage is forbidden nothing was kept.
-      }
+      attempt(() => window.localStorage.removeItem(key));
     },
   };
+}
+
+/** Does something with the storage; where that is forbidden, nothing. */
+function attempt<T>(task: () => T): T | undefined {
+  try {
+    return task();
+  } catch {
+    return undefined;
+  }
 }
 
 function connect(events: SocketEvents): Socket {

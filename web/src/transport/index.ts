@@ -131,7 +131,7 @@ export interface Api extends TrustApi {
   createRoom(room: NewRoom): Promise<Room & CommandReceipt>;
   join(roomId: RoomId): Promise<CommandReceipt>;
   leave(roomId: RoomId): Promise<CommandReceipt>;
-  members(roomId: RoomId, cursor?: string): Promise<Page<Member>>;
+  members(roomId: RoomId, cursor?: string, position?: string): Promise<Page<Member>>;
   addMember(roomId: RoomId, userId: UserId): Promise<CommandReceipt>;
   changeRole(roomId: RoomId, userId: UserId, role: MemberRole): Promise<CommandReceipt>;
   removeMember(roomId: RoomId, userId: UserId): Promise<CommandReceipt>;
@@ -182,7 +182,10 @@ export interface Environment {
   onTouch(task: () => void): () => void;
   /** Tells that the page may be gone in a moment; the answer stops it. */
   onLeave(task: () => void): () => void;
-  /** A string kept in this browser; null if there is none. Nothing secret goes here. */
+  /**
+   * A string kept in this browser, for whoever uses it; null if there is none. Unsent words of the
+   * person lie here until they sign out; never a token, nor anything else that lets someone in.
+   */
   remember(key: string): string | null;
   keep(key: string, value: string): void;
   forget(key: string): void;

@@ -94,6 +94,14 @@ describe('api', () => {
     expect(sent.map((s) => s.headers['X-Klatch-Position'])).toEqual(['m0-a.5', 'm0-a.5', 'm0-a.5']);
   });
 
+  it('a reading of members waits for the position it is given', async () => {
+    const { api, sent } = scripted([json({ items: [] }), json({ items: [] })]);
+    await api.members('r', 'c2', 'm0-a.5');
+    await api.members('r');
+    expect(sent.map((s) => s.headers['X-Klatch-Position'])).toEqual(['m0-a.5', undefined]);
+    expect(sent[0]?.path).toContain('cursor=c2');
+  });
+
   it('a position the server does not know is left out', async () => {
     const { api, sent } = scripted([json({ code: 'invalid_position' }, 400), json({ items: [] })]);
     await api.history('r', { position: 'm0-a.5' });

@@ -4,7 +4,7 @@
  */
 
 import { Problem } from '../../protocol/problem';
-import type { Account } from '../../protocol/trust';
+import type { Account, ApiToken } from '../../protocol/trust';
 import type { Member, Message, Room, Self } from '../../protocol/types';
 import type { Api, Environment, Socket, SocketEvents, Transport, TrustApi } from '../../transport';
 
@@ -124,8 +124,8 @@ export class ScriptedSocket implements Socket {
     this.#events.onText(JSON.stringify({ type, payload, ...(requestId ? { requestId } : {}) }));
   }
 
-  hello(positions: string[] = ['m0-a.100']): void {
-    const user = { userId: ME.userId };
+  hello(positions: string[] = ['m0-a.100'], userId = ME.userId): void {
+    const user = { userId };
     this.say('hello', { connectionId: 'c', user, heartbeatMs: 30_000, positions, limits: {} });
   }
 
@@ -193,6 +193,10 @@ export class ScriptedTransport implements Transport {
   accounts: Account[][] = [];
   /** Who is in a room, as each of the next readings will answer when it is done. */
   memberPages: Promise<Member[]>[] = [];
+  /** From where the readings of members were asked to be, in order. */
+  readonly memberPositions: (string | undefined)[] = [];
+  /** The tokens that are there. */
+  tokens: ApiToken[] = [];
   signedIn = true;
   me = ME;
   /** The room that registering leads into. */
@@ -258,7 +262,8 @@ function scriptedApi(script: ScriptedTransport): Api {
     createRoom: () => answer('createRoom', () => ({ ...room('made'), position: 'm0-a.101' })),
     join: (id) => answer(`join ${id}`, () => ({ position: 'm0-a.101' })),
     leave: (id) => answer(`leave ${id}`, () => ({})),
-    members: async (id) => {
+    members: async (id, _cursor, position) => {
+      script.memberPositions.push(position);
       const items = await answer(`members ${id}`, () => undefined).then(
         () => script.memberPages.shift() ?? [],
       );
@@ -267,7 +272,7 @@ function scriptedApi(script: ScriptedTransport): Api {
     addMember: (id, user) => answer(`addMember ${id} ${user}`, () => ({})),
     changeRole: (id, user, role) => answer(`changeRole ${id} ${user} ${role}`, () => ({})),
     removeMember: (id, user) => answer(`removeMember ${id} ${user}`, () => ({})),
-    ...trust(answer, () => script.accounts),
+    ...trust(answer, script),
     history: (id, q) =>
       answer(`history ${id} ${q.before ?? '-'} ${q.after ?? '-'}`, () => {
         const all = [...(script.messages.get(id) ?? [])].sort((a, b) => a.seq - b.seq);
@@ -306,7 +311,7 @@ function scriptedApi(script: ScriptedTransport): Api {
 
 type Answer = <T>(name: string, make: () => T) => Promise<T>;
 
-function trust(answer: Answer, accounts: () => readonly Account[][]): TrustApi {
+function trust(answer: Answer, script: ScriptedTransport): TrustApi {
   const at = '2026-03-01T10:00:00Z';
   const none = () => ({ items: [], nextCursor: null });
   const account = { username: 'x', displayName: 'X', bot: false, hasPassword: true, createdAt: at };
@@ -335,7 +340,8 @@ function trust(answer: Answer, accounts: () => readonly Account[][]): TrustApi {
     lookAtInvitation: () =>
       answer('look', () => ({ roomId: 'r', role: 'member' as const, expiresAt: at })),
     acceptInvitation: () => answer('accept', () => ({ roomId: 'r', position: 'm0-a.120' })),
-    tokens: (bot) => answer(`tokens ${bot ?? 'own'}`, none),
+    tokens: (bot) =>
+      answer(`tokens ${bot ?? 'own'}`, () => ({ items: script.tokens, nextCursor: null })),
     makeToken: (wish, bot) =>
       answer(`makeToken ${bot ?? 'own'}`, () => {
         const userId = bot ?? ME.userId;
@@ -345,8 +351,8 @@ function trust(answer: Answer, accounts: () => readonly Account[][]): TrustApi {
     accounts: ({ bot, cursor }) =>
       answer(`accounts bot=${bot} ${cursor ?? '-'}`, () => {
         const page = Number(cursor ?? 0);
-        const nextCursor = page + 1 < accounts().length ? String(page + 1) : null;
-        return { items: accounts()[page] ?? [], nextCursor };
+        const nextCursor = page + 1 < script.accounts.length ? String(page + 1) : null;
+        return { items: script.accounts[page] ?? [], nextCursor };
       }),
     account: (userId) => answer(`account ${userId}`, () => ({ ...account, ...plain, userId })),
     makeBot: (bot) =>
