@@ -45,14 +45,24 @@ async function fits(page: Page): Promise<void> {
   expect(wide).toBeLessThanOrEqual(window ?? 0);
 }
 
-/** Every box that is ticked stands beside the first line of its words, not in their flow. */
-async function lined(page: Page): Promise<void> {
-  const loose = await page.evaluate(() =>
-    [...document.querySelectorAll<HTMLElement>('label:has([type=radio], [type=checkbox])')]
-      .filter((label) => getComputedStyle(label).display === 'inline')
-      .map((label) => label.outerHTML.slice(0, 80)),
-  );
-  expect(loose).toEqual([]);
+/** Every one of so many boxes that are ticked stands beside its words, not in their flow. */
+async function lined(page: Page, count: number): Promise<void> {
+  const beside = await page.evaluate(() => {
+    const labels = document.querySelectorAll('label:has([type=radio], [type=checkbox])');
+    return [...labels].map((label) => {
+      const box = label.querySelector('input')?.getBoundingClientRect();
+      const words = document.createRange();
+      words.selectNodeContents(label.querySelector('span') ?? label);
+      const lines = [...words.getClientRects()].filter(({ width }) => width > 0);
+      if (!box || lines.length === 0) return `nothing there: ${label.outerHTML.slice(0, 80)}`;
+      const middle = (box.top + box.bottom) / 2;
+      const right = lines.every((line) => line.left >= box.right);
+      const high = lines.some((line) => line.top <= middle);
+      const low = lines.some((line) => line.bottom >= middle);
+      return right && high && low ? 'beside' : label.outerHTML.slice(0, 80);
+    });
+  });
+  expect(beside).toEqual(Array.from({ length: count }, () => 'beside'));
 }
 
 /** On a narrow page whatever is touched is at least 44 pixels high. */
@@ -140,6 +150,7 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await page.getByRole('button', { name: 'Make a token' }).click();
     await page.getByLabel('Say something with it').waitFor();
     await look('tokens');
+    await lined(page, 2);
     await fits(page);
     await touchable(page);
     await page.goto(`${on.server.url}/#/`);
@@ -148,7 +159,7 @@ describe.each(LOOKS)('$name', ({ name, options }) => {
     await page.getByRole('button', { name: /1 member/ }).click();
     await page.getByRole('button', { name: /^Role of/ }).click();
     await look('member');
-    await lined(page);
+    await lined(page, 3);
     await touchable(page);
     await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
     await page.getByRole('button', { name: 'Invite by a link' }).click();

@@ -60,6 +60,7 @@ describe('a bot', () => {
     await root.getByLabel('Name shown to others').fill('Helper');
     await root.getByRole('button', { name: 'Make a bot' }).click();
     await root.getByRole('heading', { name: 'Helper' }).waitFor();
+    await until(() => root.title(), 'Helper – Klatch');
     await root.getByText('There are no tokens yet.').waitFor();
     await root.getByLabel('Bring it into a room').selectOption({ label: 'kitchen' });
     await root.getByRole('button', { name: 'Add to the room' }).click();
@@ -87,6 +88,11 @@ describe('a bot', () => {
     await root.getByText('Copied.').waitFor();
     expect(await root.evaluate(() => navigator.clipboard.readText())).toBe(secret);
     expect(await tokens(root).textContent()).toMatch(/kitchen clock.*May read, write.*ends/);
+    // Whoever comes anew has met nobody yet.
+    const other = await root.context().newPage();
+    await other.goto(root.url());
+    await other.getByText(/^May read, write · made .* by Root · ends/).waitFor();
+    await other.close();
   });
 
   it('does with it what the page says, and is read in the room', async () => {
@@ -112,6 +118,36 @@ describe('a bot', () => {
     await root.getByText('Ended: kitchen clock.').waitFor();
     await until(() => root.evaluate(() => document.activeElement?.textContent), 'Tokens');
     expect(await shell(line)).toMatchObject({ status: 401 });
+  });
+
+  it('is brought into any of one’s rooms, however many these are', async () => {
+    await createChannel(root, 'latest');
+    const page = await root.context().newPage();
+    let go = () => {};
+    const held = new Promise<void>((done) => {
+      go = done;
+    });
+    await page.route(/\/api\/v1\/rooms\?.*scope=joined/, async (route) => {
+      await held;
+      await route.continue({
+        url: route
+          .request()
+          .url()
+          .replace(/limit=\d+/, 'limit=1'),
+      });
+    });
+    await page.goto(`${on.server.url}/#/admin/bots`);
+    await page.getByRole('link', { name: 'Manage Helper' }).click();
+    await page.getByText('Loading your rooms…').first().waitFor();
+    expect(await page.getByText(/be in that room yourself/).count()).toBe(0);
+    go();
+    const choice = page.getByLabel('Bring it into a room');
+    await choice.waitFor();
+    const offered = () => choice.locator('option').allTextContents();
+    await until(offered, ['latest']);
+    await page.getByRole('button', { name: 'Load more of your rooms' }).click();
+    await until(offered, ['latest', 'kitchen']);
+    await page.close();
   });
 });
 

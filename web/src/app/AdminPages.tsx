@@ -25,7 +25,9 @@ export function AdminPages({ route: { part, bot }, menu }: Props) {
       )}
       {part === 'invitations' && (
         <section className="sheet-part" aria-labelledby="invitations">
-          <h2 id="invitations">Invitations to this server</h2>
+          <h2 id="invitations" tabIndex={-1}>
+            Invitations to this server
+          </h2>
           <Invitations linkOf={inviteLink} />
         </section>
       )}

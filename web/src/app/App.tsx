@@ -6,9 +6,10 @@ import { InvitationDoor } from '../features/invitations/InvitationDoor';
 import { Notices } from '../features/notices/Notices';
 import type { RoomId } from '../protocol/types';
 import { useSelect } from '../state/react';
-import { titleOf, totalUnread } from '../state/selectors';
+import { totalUnread } from '../state/selectors';
 import { Logo } from '../ui/Logo';
-import { goInstead, placeName, type Route, roomHref, useRoute } from './route';
+import { placeOf } from './place';
+import { goInstead, type Route, roomHref, useRoute } from './route';
 import { Shell } from './Shell';
 import './app.css';
 
@@ -76,10 +77,7 @@ function Splash({ waiting }: { waiting: boolean }) {
 /** The tab says where one is, and how much is unread. */
 function useTitle(route: Route) {
   const unread = useSelect(totalUnread);
-  const place = useSelect((s) => {
-    const room = route.page === 'room' ? s.rooms[route.roomId] : undefined;
-    return room ? titleOf(s, room) : placeName(route);
-  });
+  const place = useSelect((s) => placeOf(s, route));
   useEffect(() => {
     const count = unread > 0 ? `(${unread > 99 ? '99+' : unread}) ` : '';
     document.title = count + (place === '' ? 'Klatch' : `${place} – Klatch`);

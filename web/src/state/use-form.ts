@@ -1,6 +1,7 @@
 /** One form: what was typed, whether it runs, and what went wrong. */
 
 import { type FormEvent, useEffect, useRef, useState } from 'react';
+import { fieldWords } from '../protocol/problem';
 import { useClient } from './react';
 
 /** Runs a form once at a time and keeps what went wrong; the wrong field gets the focus. */
@@ -32,5 +33,9 @@ export function useForm(run: (values: Record<string, string>) => Promise<void>) 
     }
   };
   const words = error === null ? undefined : client.core.words(error);
-  return { busy, error, words, onSubmit };
+  /** What is wrong with a field, if it is that. */
+  const wrong = (field: string) => fieldWords(error, field);
+  /** What went wrong if it is none of the fields that say it themselves. */
+  const besides = (...fields: string[]) => (fields.some(wrong) ? undefined : words);
+  return { busy, error, wrong, besides, onSubmit };
 }

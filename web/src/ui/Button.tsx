@@ -1,4 +1,4 @@
-import type { ButtonHTMLAttributes, Ref } from 'react';
+import type { ButtonHTMLAttributes, MouseEvent, Ref } from 'react';
 import './button.css';
 import { Icon, type IconName } from './Icon';
 
@@ -9,20 +9,26 @@ interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   ref?: Ref<HTMLButtonElement>;
 }
 
+/** While it is busy it does nothing, but it stays where it is for those who are on it. */
 export function Button({ look = 'soft', icon, busy = false, ...rest }: ButtonProps) {
-  const { className = '', children, disabled, type = 'button', ...props } = rest;
+  const { className = '', children, onClick, type = 'button', ...props } = rest;
   return (
     <button
       {...props}
       type={type}
       className={`button button-${look} ${className}`}
-      disabled={disabled || busy}
+      onClick={busy ? refuse : onClick}
+      aria-disabled={busy || undefined}
       aria-busy={busy || undefined}
     >
       {busy ? <span className="spinner" aria-hidden="true" /> : icon && <Icon name={icon} />}
       {children}
     </button>
   );
+}
+
+function refuse(event: MouseEvent) {
+  event.preventDefault();
 }
 
 interface IconButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {

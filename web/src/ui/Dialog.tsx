@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef } from 'react';
 import { IconButton } from './Button';
+import { useKeptFocus } from './kept-focus';
 import './dialog.css';
 
 interface Props {
@@ -12,6 +13,7 @@ interface Props {
 export function Dialog({ title, onClose, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
+  useKeptFocus(ref);
   useEffect(() => {
     const dialog = ref.current;
     const before = document.activeElement;
@@ -37,7 +39,9 @@ export function Dialog({ title, onClose, children }: Props) {
     >
       <div className="dialog-body">
         <header className="dialog-head">
-          <h2 id={id}>{title}</h2>
+          <h2 id={id} tabIndex={-1}>
+            {title}
+          </h2>
           <IconButton icon="close" label="Close" onClick={onClose} />
         </header>
         {children}

@@ -1,7 +1,7 @@
 import type { ReactNode } from 'react';
 import { PageHead } from '../../ui/PageHead';
 import { type Part, Parts } from '../../ui/Parts';
-import '../../ui/sheet.css';
+import { Sheet } from '../../ui/Sheet';
 
 interface Props {
   menu: ReactNode;
@@ -15,7 +15,7 @@ export function AccountFrame({ menu, parts, children }: Props) {
     <>
       <PageHead menu={menu} title="Your account" />
       <Parts label="Parts of your account" parts={parts} />
-      <div className="sheet">{children}</div>
+      <Sheet label="Settings of your account">{children}</Sheet>
     </>
   );
 }

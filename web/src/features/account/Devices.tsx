@@ -1,11 +1,13 @@
 import { useCallback, useState } from 'react';
 import type { SessionInfo } from '../../protocol/trust';
 import { useClient } from '../../state/react';
+import { useDeed } from '../../state/use-deed';
 import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
 import { deviceName } from '../../ui/device';
 import { FormError } from '../../ui/Field';
+import { ListEnd } from '../../ui/ListEnd';
 import { momentLabel } from '../../ui/time';
 
 /** Where one is signed in, and the way to end that. */
@@ -24,7 +26,9 @@ export function Devices() {
   };
   return (
     <section className="sheet-part" aria-labelledby="devices">
-      <h2 id="devices">Sessions and devices</h2>
+      <h2 id="devices" tabIndex={-1}>
+        Sessions and devices
+      </h2>
       <p className="sheet-note">
         You are signed in on these. If you do not know one, sign it out and change your password.
       </p>
@@ -38,7 +42,7 @@ export function Devices() {
         {status === 'failed' && 'The list could not be loaded.'}
       </p>
       <div className="account-actions">
-        {status === 'failed' && <Button onClick={again}>Try again</Button>}
+        <ListEnd status={status} onAgain={again} />
         <Button icon="leave" onClick={() => setEverywhere(true)}>
           Sign out everywhere
         </Button>
@@ -88,24 +92,14 @@ function Device({ session, onEnded }: { session: SessionInfo; onEnded: () => voi
 
 function EverywhereDialog({ onClose }: { onClose: () => void }) {
   const client = useClient();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
-  const end = async () => {
-    setBusy(true);
-    try {
-      await client.account.signOutEverywhere();
-    } catch (problem) {
-      setError(client.core.words(problem));
-      setBusy(false);
-    }
-  };
+  const { busy, error, run } = useDeed(() => client.account.signOutEverywhere());
   return (
     <Dialog title="Sign out everywhere?" onClose={onClose}>
       <p>All your devices are signed out, this one too. What you have not sent yet is lost.</p>
       <FormError text={error} />
       <div className="dialog-actions">
         <Button onClick={onClose}>Stay signed in</Button>
-        <Button look="danger" busy={busy} onClick={() => void end()}>
+        <Button look="danger" busy={busy} onClick={() => void run()}>
           Sign out everywhere
         </Button>
       </div>

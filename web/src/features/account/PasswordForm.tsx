@@ -1,5 +1,4 @@
 import { useRef, useState } from 'react';
-import { fieldWords } from '../../protocol/problem';
 import { useClient, useSelect } from '../../state/react';
 import { useForm } from '../../state/use-form';
 import { Button } from '../../ui/Button';
@@ -11,18 +10,18 @@ export function PasswordForm() {
   const username = useSelect((s) => s.me?.username ?? '');
   const form = useRef<HTMLFormElement>(null);
   const [done, setDone] = useState(false);
-  const { busy, error, words, onSubmit } = useForm(async (values) => {
+  const { busy, wrong, besides, onSubmit } = useForm(async (values) => {
     const { currentPassword = '', newPassword = '' } = values;
     setDone(false);
     await account.changePassword(currentPassword, newPassword);
     form.current?.reset();
     setDone(true);
   });
-  const wrong = (field: string) => fieldWords(error, field);
-  const known = wrong('currentPassword') ?? wrong('newPassword');
   return (
     <section className="sheet-part" aria-labelledby="password">
-      <h2 id="password">Password</h2>
+      <h2 id="password" tabIndex={-1}>
+        Password
+      </h2>
       <p className="sheet-note">A new password signs all your other devices out.</p>
       <form className="sheet-form" ref={form} onSubmit={(e) => void onSubmit(e)}>
         {/* Password managers want to know whose password it is. */}
@@ -53,7 +52,7 @@ export function PasswordForm() {
           hint="At least 10 characters; a sentence is fine."
           error={wrong('newPassword')}
         />
-        <FormError text={known === undefined ? words : undefined} />
+        <FormError text={besides('currentPassword', 'newPassword')} />
         <Button type="submit" look="solid" busy={busy}>
           Change password
         </Button>

@@ -3,7 +3,7 @@ import { mayRunServer } from '../../protocol/permission';
 import { useSelect } from '../../state/react';
 import { PageHead } from '../../ui/PageHead';
 import { type Part, Parts } from '../../ui/Parts';
-import '../../ui/sheet.css';
+import { Sheet } from '../../ui/Sheet';
 
 interface Props {
   menu: ReactNode;
@@ -18,10 +18,9 @@ export function AdminFrame({ menu, parts, children }: Props) {
     <>
       <PageHead menu={menu} title="Run this server" />
       {admin && <Parts label="Parts of running this server" parts={parts} />}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keys scroll what has nothing to act on */}
-      <section className="sheet" aria-label="Run this server" tabIndex={0}>
+      <Sheet label="Run this server">
         {admin ? children : <p>This page is for administrators of the server.</p>}
-      </section>
+      </Sheet>
     </>
   );
 }

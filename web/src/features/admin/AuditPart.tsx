@@ -3,7 +3,7 @@ import type { AuditEntry } from '../../protocol/trust';
 import { useClient, useSelect } from '../../state/react';
 import { senderName } from '../../state/selectors';
 import { useList } from '../../state/use-list';
-import { Button } from '../../ui/Button';
+import { ListEnd } from '../../ui/ListEnd';
 import { fullTime, momentLabel } from '../../ui/time';
 
 /** What each act is called; `%` stands for whom it was done to. */
@@ -31,7 +31,9 @@ export function AuditPart() {
   const { items, status, hasMore, more, again } = useList(read);
   return (
     <section className="sheet-part" aria-labelledby="audit">
-      <h2 id="audit">Audit log</h2>
+      <h2 id="audit" tabIndex={-1}>
+        Audit log
+      </h2>
       <p className="sheet-note">What was done to this server, newest first.</p>
       <ol className="things" aria-label="Audit log">
         {items.map((entry) => (
@@ -43,8 +45,7 @@ export function AuditPart() {
         {status === 'failed' && 'The log could not be loaded.'}
         {status === 'ready' && items.length === 0 && 'Nothing was done yet.'}
       </p>
-      {status === 'failed' && <Button onClick={again}>Try again</Button>}
-      {status === 'ready' && hasMore && <Button onClick={more}>Show more</Button>}
+      <ListEnd status={status} hasMore={hasMore} onMore={more} onAgain={again} />
     </section>
   );
 }

@@ -2,12 +2,14 @@ import { useCallback, useDeferredValue, useState } from 'react';
 import type { Account, AccountPatch, ServerRole } from '../../protocol/trust';
 import { useClient, useSelect } from '../../state/react';
 import { nameOf } from '../../state/selectors';
+import { useDeed } from '../../state/use-deed';
 import { useList } from '../../state/use-list';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { CopyText } from '../../ui/CopyText';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
+import { ListEnd } from '../../ui/ListEnd';
 import { Search } from '../../ui/Search';
 import { Select } from '../../ui/Select';
 import { momentLabel } from '../../ui/time';
@@ -38,7 +40,9 @@ export function PeoplePart({ resetLinkOf }: { resetLinkOf: (token: string) => st
   };
   return (
     <section className="sheet-part" aria-labelledby="people">
-      <h2 id="people">People</h2>
+      <h2 id="people" tabIndex={-1}>
+        People
+      </h2>
       <Search
         value={query}
         onChange={setQuery}
@@ -60,8 +64,7 @@ export function PeoplePart({ resetLinkOf }: { resetLinkOf: (token: string) => st
         {status === 'failed' && 'The accounts could not be loaded.'}
         {status === 'ready' && (items.length === 0 ? 'Nobody of this name.' : said)}
       </p>
-      {status === 'failed' && <Button onClick={again}>Try again</Button>}
-      {status === 'ready' && hasMore && <Button onClick={more}>Show more</Button>}
+      <ListEnd status={status} hasMore={hasMore} onMore={more} onAgain={again} />
     </section>
   );
 }
@@ -79,6 +82,7 @@ function Person({ account, onChanged, resetLinkOf }: PersonProps) {
   const [dialog, setDialog] = useState<'lock' | 'link'>();
   const name = nameOf(account) || 'Erased';
   const change = async (patch: AccountPatch, words: string) => {
+    if (busy) return;
     setBusy(true);
     try {
       onChanged(await client.administration.change(account.userId, patch), words);
@@ -102,17 +106,17 @@ function Person({ account, onChanged, resetLinkOf }: PersonProps) {
         label={`Role of ${name}`}
         choices={account.bot ? BOT_ROLES : ROLES}
         value={account.role}
-        disabled={busy}
+        aria-disabled={busy || undefined}
         onChange={(event) => choose(event.target.value as ServerRole)}
       />
       {!account.bot && account.userId !== me && (
-        <Button disabled={busy} onClick={() => setDialog('link')}>
+        <Button aria-disabled={busy || undefined} onClick={() => setDialog('link')}>
           Password<span className="visually-hidden"> of {name}</span>
         </Button>
       )}
       {account.userId !== me && (
         <Button
-          disabled={busy}
+          aria-disabled={busy || undefined}
           onClick={() =>
             account.banned
               ? void change({ banned: false }, `${name} may come in again.`)
@@ -173,19 +177,10 @@ interface LinkProps {
 
 function LinkDialog({ account, linkOf, onClose }: LinkProps) {
   const client = useClient();
-  const [busy, setBusy] = useState(false);
   const [link, setLink] = useState<string>();
-  const [error, setError] = useState<string>();
-  const make = async () => {
-    setBusy(true);
-    try {
-      setLink(linkOf(await client.administration.resetToken(account.userId)));
-    } catch (problem) {
-      setError(client.core.words(problem));
-    } finally {
-      setBusy(false);
-    }
-  };
+  const { busy, error, run } = useDeed(async () => {
+    setLink(linkOf(await client.administration.resetToken(account.userId)));
+  });
   return (
     <Dialog title={`New password for ${nameOf(account)}`} onClose={onClose}>
       <p>A link by which they choose a new password. It works once, for 30 minutes.</p>
@@ -195,7 +190,7 @@ function LinkDialog({ account, linkOf, onClose }: LinkProps) {
       ) : (
         <div className="dialog-actions">
           <Button onClick={onClose}>Cancel</Button>
-          <Button look="solid" busy={busy} onClick={() => void make()}>
+          <Button look="solid" busy={busy} onClick={() => void run()}>
             Make a link
           </Button>
         </div>

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { fieldWords, Problem } from '../../protocol/problem';
+import { Problem } from '../../protocol/problem';
 import { useClient } from '../../state/react';
 import { useForm } from '../../state/use-form';
 import { Button } from '../../ui/Button';
@@ -10,7 +10,7 @@ import { AuthCard } from './AuthCard';
 export function ForgotPage({ homeHref }: { homeHref: string }) {
   const { account } = useClient();
   const [asked, setAsked] = useState(false);
-  const { busy, words, onSubmit } = useForm(async ({ login = '' }) => {
+  const { busy, besides, onSubmit } = useForm(async ({ login = '' }) => {
     await account.requestReset(login);
     setAsked(true);
   });
@@ -36,7 +36,7 @@ export function ForgotPage({ homeHref }: { homeHref: string }) {
               required
               autoFocus
             />
-            <FormError text={words} />
+            <FormError text={besides()} />
             <Button type="submit" look="solid" busy={busy}>
               Send me a link
             </Button>
@@ -55,13 +55,13 @@ export function ForgotPage({ homeHref }: { homeHref: string }) {
 /** Sets a new password by such a link. */
 export function ResetPage({ token, onDone }: { token: string; onDone: () => void }) {
   const { account } = useClient();
-  const { busy, error, words, onSubmit } = useForm(async ({ newPassword = '', again = '' }) => {
+  const { busy, error, wrong, besides, onSubmit } = useForm(async (values) => {
+    const { newPassword = '', again = '' } = values;
     if (newPassword !== again) throw UNLIKE;
     await account.resetPassword(token, newPassword);
     onDone();
   });
   const unlike = error === UNLIKE ? 'The two are not the same.' : undefined;
-  const short = fieldWords(error, 'newPassword');
   return (
     <AuthCard>
       <form className="auth-form" onSubmit={(e) => void onSubmit(e)}>
@@ -75,7 +75,7 @@ export function ResetPage({ token, onDone }: { token: string; onDone: () => void
           required
           minLength={10}
           hint="At least 10 characters; a sentence is fine."
-          error={short}
+          error={wrong('newPassword')}
           autoFocus
         />
         <Field
@@ -86,7 +86,7 @@ export function ResetPage({ token, onDone }: { token: string; onDone: () => void
           required
           error={unlike}
         />
-        <FormError text={unlike || short ? undefined : words} />
+        <FormError text={unlike ? undefined : besides('newPassword')} />
         <Button type="submit" look="solid" busy={busy}>
           Set password
         </Button>

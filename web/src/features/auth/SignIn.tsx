@@ -11,7 +11,7 @@ interface Props {
 /** The form of those who have an account. */
 export function SignIn({ forgotHref, onDone }: Props) {
   const { session } = useClient();
-  const { busy, words, onSubmit } = useForm(async ({ login = '', password = '' }) => {
+  const { busy, besides, onSubmit } = useForm(async ({ login = '', password = '' }) => {
     await session.login({ login: login.trim(), password });
     onDone();
   });
@@ -34,7 +34,7 @@ export function SignIn({ forgotHref, onDone }: Props) {
         autoComplete="current-password"
         required
       />
-      <FormError text={words} />
+      <FormError text={besides()} />
       <Button type="submit" look="solid" busy={busy}>
         Sign in
       </Button>

@@ -1,4 +1,3 @@
-import { fieldWords } from '../../protocol/problem';
 import type { RoomId } from '../../protocol/types';
 import { useClient } from '../../state/react';
 import { useForm } from '../../state/use-form';
@@ -15,7 +14,7 @@ interface Props {
 /** The form of those who have none yet. */
 export function SignUp({ setupToken, invitation, onDone, onEntered }: Props) {
   const { session } = useClient();
-  const { busy, error, words, onSubmit } = useForm(async (values) => {
+  const { busy, wrong, besides, onSubmit } = useForm(async (values) => {
     const { username = '', email = '', password = '', displayName = '' } = values;
     const named = displayName.trim() === '' ? {} : { displayName: displayName.trim() };
     const setup = setupToken === null ? {} : { setupToken };
@@ -29,8 +28,6 @@ export function SignUp({ setupToken, invitation, onDone, onEntered }: Props) {
     });
     if (!entered) onDone();
   });
-  const wrong = (field: string) => fieldWords(error, field);
-  const known = ['username', 'email', 'password', 'displayName'].some((f) => wrong(f));
   return (
     <form className="auth-form" onSubmit={(e) => void onSubmit(e)} key="up">
       <h1>{setupToken === null ? 'Create an account' : 'Set up this server'}</h1>
@@ -75,7 +72,7 @@ export function SignUp({ setupToken, invitation, onDone, onEntered }: Props) {
         hint="At least 10 characters; a sentence is fine."
         error={wrong('password')}
       />
-      <FormError text={known ? undefined : words} />
+      <FormError text={besides('username', 'email', 'password', 'displayName')} />
       <Button type="submit" look="solid" busy={busy}>
         {setupToken === null ? 'Create account' : 'Create administrator'}
       </Button>

@@ -1,5 +1,4 @@
 import { useCallback, useState } from 'react';
-import { fieldWords } from '../../protocol/problem';
 import type { Invitation, NewInvitation } from '../../protocol/trust';
 import type { RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
@@ -9,6 +8,7 @@ import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
 import { CopyText } from '../../ui/CopyText';
 import { Field, FormError } from '../../ui/Field';
+import { ListEnd } from '../../ui/ListEnd';
 import { Select } from '../../ui/Select';
 import '../../ui/sheet.css';
 import { momentLabel } from '../../ui/time';
@@ -76,8 +76,7 @@ export function Invitations({ roomId, linkOf }: Props) {
         {status === 'ready' && items.length === 0 && 'There are no invitations yet.'}
         {status === 'failed' && 'The invitations could not be loaded.'}
       </p>
-      {status === 'failed' && <Button onClick={again}>Try again</Button>}
-      {status === 'ready' && hasMore && <Button onClick={more}>Show more</Button>}
+      <ListEnd status={status} hasMore={hasMore} onMore={more} onAgain={again} />
     </>
   );
 }
@@ -89,7 +88,7 @@ interface MakeProps {
 
 function MakeForm({ roomId, onMade }: MakeProps) {
   const client = useClient();
-  const { busy, error, words, onSubmit } = useForm(async (values) => {
+  const { busy, wrong, besides, onSubmit } = useForm(async (values) => {
     const { role, maxUses = '1', ends = '' } = values;
     const expiresAt = new Date(client.core.env.now() + Number(ends)).toISOString();
     const wish: NewInvitation = {
@@ -100,7 +99,6 @@ function MakeForm({ roomId, onMade }: MakeProps) {
     };
     onMade(await client.invitations.make(wish));
   });
-  const uses = fieldWords(error, 'maxUses');
   return (
     <form className="invite-form" onSubmit={(e) => void onSubmit(e)}>
       <div className="invite-choices">
@@ -115,14 +113,14 @@ function MakeForm({ roomId, onMade }: MakeProps) {
           step={1}
           defaultValue="1"
           required
-          error={uses}
+          error={wrong('maxUses')}
         />
         <Select label="Ends" name="ends" choices={ENDS} defaultValue={String(7 * DAY_MS)} />
       </div>
       <p className="sheet-note">
         Guests see only the rooms they are brought into. Who has an account keeps their role.
       </p>
-      <FormError text={uses ? undefined : words} />
+      <FormError text={besides('maxUses')} />
       <Button type="submit" look="solid" icon="link" busy={busy}>
         Make a link
       </Button>

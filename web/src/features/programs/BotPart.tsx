@@ -1,13 +1,15 @@
-import { type FormEvent, useCallback, useState } from 'react';
+import { useCallback, useState } from 'react';
 import type { Account } from '../../protocol/trust';
 import type { UserId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { joinedRooms, nameOf, titleOf } from '../../state/selectors';
+import { useForm } from '../../state/use-form';
 import { useList } from '../../state/use-list';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { FormError } from '../../ui/Field';
 import { Icon } from '../../ui/Icon';
+import { ListEnd } from '../../ui/ListEnd';
 import { Select } from '../../ui/Select';
 import { Tokens } from './Tokens';
 import '../../ui/sheet.css';
@@ -16,55 +18,55 @@ import './programs.css';
 /** One bot: its tokens, and the rooms it is brought into. */
 export function BotPart({ userId, backHref }: { userId: UserId; backHref: string }) {
   const { bot, status, again } = useBot(userId);
-  const back = (
-    <p>
-      <a className="sheet-back" href={backHref}>
-        <Icon name="back" /> All bots
-      </a>
-    </p>
-  );
-  if (!bot) {
-    return (
-      <section className="sheet-part" aria-label="A bot">
-        {back}
-        <p className="sheet-note" role="status">
-          {status === 'loading' && 'Loading…'}
-          {status === 'failed' && 'This bot could not be loaded, or there is none.'}
-          {status === 'ready' && 'This is a person, not a bot.'}
-        </p>
-        {status === 'failed' && (
-          <div>
-            <Button onClick={again}>Try again</Button>
-          </div>
-        )}
-      </section>
-    );
-  }
-  const name = nameOf(bot) || 'Erased';
+  const known = useSelect((s) => s.users[userId]);
+  const user = bot ?? known;
+  const name = user ? nameOf(user) || 'Erased' : 'A bot';
   return (
     <>
       <section className="sheet-part" aria-labelledby="bot">
-        {back}
+        <p>
+          <a className="sheet-back" href={backHref}>
+            <Icon name="back" /> All bots
+          </a>
+        </p>
         <div className="bot-who">
-          <Avatar id={bot.userId} name={name} />
+          {bot && <Avatar id={bot.userId} name={name} />}
           <div>
-            <h2 id="bot">{name}</h2>
-            <small>
-              @{bot.username}
-              {bot.role === 'guest' && ' · guest'}
-              {bot.banned && ' · locked out'}
-            </small>
+            <h2 id="bot" tabIndex={-1}>
+              {name}
+            </h2>
+            {bot && <About bot={bot} />}
           </div>
         </div>
-        <AddToRoom bot={bot} name={name} />
+        {bot && <AddToRoom bot={bot} name={name} />}
+        {!bot && (
+          <p className="sheet-note" role="status">
+            {status === 'loading' && 'Loading…'}
+            {status === 'failed' && 'This bot could not be loaded, or there is none.'}
+            {status === 'ready' && 'This is a person, not a bot.'}
+          </p>
+        )}
+        <ListEnd status={status} onAgain={again} />
       </section>
-      <Tokens
-        bot={userId}
-        role={bot.role}
-        heading="Tokens"
-        note="The program that acts as the bot shows one of these. They work until they end, or you end them."
-      />
+      {bot && (
+        <Tokens
+          bot={userId}
+          role={bot.role}
+          heading="Tokens"
+          note="The program that acts as the bot shows one of these. They work until they end, or you end them."
+        />
+      )}
     </>
+  );
+}
+
+function About({ bot }: { bot: Account }) {
+  return (
+    <small>
+      @{bot.username}
+      {bot.role === 'guest' && ' · guest'}
+      {bot.banned && ' · locked out'}
+    </small>
   );
 }
 
@@ -82,45 +84,53 @@ function useBot(userId: UserId) {
 function AddToRoom({ bot, name }: { bot: Account; name: string }) {
   const client = useClient();
   const rooms = useSelect(joinedRooms).filter((room) => !room.archived && room.type !== 'direct');
+  const list = useSelect((s) => s.roomList);
   const { get } = client.store;
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
   const [said, setSaid] = useState('');
-  if (rooms.length === 0) {
-    return <p className="sheet-note">To bring it into a room, be in that room yourself first.</p>;
-  }
-  const add = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const roomId = String(new FormData(event.currentTarget).get('room'));
-    const room = get().rooms[roomId];
-    setBusy(true);
-    setError(undefined);
+  const { busy, besides, onSubmit } = useForm(async ({ room: roomId = '' }) => {
     setSaid('');
-    try {
-      await client.programs.addToRoom(roomId, bot.userId);
-      setSaid(`${name} is in ${room ? titleOf(get(), room) : 'the room'} now.`);
-    } catch (problem) {
-      setError(client.core.words(problem));
-    } finally {
-      setBusy(false);
-    }
-  };
+    await client.programs.addToRoom(roomId, bot.userId);
+    const room = get().rooms[roomId];
+    setSaid(`${name} is in ${room ? titleOf(get(), room) : 'the room'} now.`);
+  });
+  const hasMore = list.nextCursor !== null;
+  if (rooms.length === 0 && !hasMore) return <NoRooms status={list.status} />;
   return (
     <>
-      <form className="bot-room" onSubmit={(e) => void add(e)}>
+      <form className="bot-room" onSubmit={(e) => void onSubmit(e)}>
         <Select
           label="Bring it into a room"
           name="room"
+          required
           choices={rooms.map((room) => ({ value: room.roomId, words: titleOf(get(), room) }))}
         />
         <Button type="submit" busy={busy}>
           Add to the room
         </Button>
+        {hasMore && (
+          <Button
+            look="plain"
+            busy={list.status === 'loading'}
+            onClick={() => void client.rooms.loadMore()}
+          >
+            Load more of your rooms
+          </Button>
+        )}
       </form>
-      <FormError text={error} />
+      <FormError text={besides()} />
       <p className="sheet-done" role="status">
         {said}
       </p>
     </>
+  );
+}
+
+function NoRooms({ status }: { status: 'loading' | 'ready' | 'failed' }) {
+  return (
+    <p className="sheet-note" role="status">
+      {status === 'loading' && 'Loading your rooms…'}
+      {status === 'failed' && 'Your rooms could not be loaded.'}
+      {status === 'ready' && 'To bring it into a room, be in that room yourself first.'}
+    </p>
   );
 }

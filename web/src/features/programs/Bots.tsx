@@ -1,5 +1,4 @@
 import { useCallback } from 'react';
-import { fieldWords } from '../../protocol/problem';
 import type { Account } from '../../protocol/trust';
 import type { UserId } from '../../protocol/types';
 import { useClient } from '../../state/react';
@@ -9,6 +8,7 @@ import { useList } from '../../state/use-list';
 import { Avatar } from '../../ui/Avatar';
 import { Button } from '../../ui/Button';
 import { Field, FormError } from '../../ui/Field';
+import { ListEnd } from '../../ui/ListEnd';
 import { Select } from '../../ui/Select';
 import { momentLabel } from '../../ui/time';
 import '../../ui/sheet.css';
@@ -32,7 +32,9 @@ export function Bots({ hrefOf, onMade }: Props) {
   const { items, status, hasMore, more, again } = useList(read);
   return (
     <section className="sheet-part" aria-labelledby="bots">
-      <h2 id="bots">Bots</h2>
+      <h2 id="bots" tabIndex={-1}>
+        Bots
+      </h2>
       <p className="sheet-note">
         A bot is a user without a password, under whose name a program reads and writes by a token.
       </p>
@@ -47,8 +49,7 @@ export function Bots({ hrefOf, onMade }: Props) {
         {status === 'failed' && 'The bots could not be loaded.'}
         {status === 'ready' && items.length === 0 && !hasMore && 'There are no bots yet.'}
       </p>
-      {status === 'failed' && <Button onClick={again}>Try again</Button>}
-      {status === 'ready' && hasMore && <Button onClick={more}>Show more</Button>}
+      <ListEnd status={status} hasMore={hasMore} onMore={more} onAgain={again} />
     </section>
   );
 }
@@ -73,15 +74,13 @@ function Item({ bot, href }: { bot: Account; href: string }) {
 
 function BotForm({ onMade }: { onMade: (bot: UserId) => void }) {
   const { programs } = useClient();
-  const { busy, error, words, onSubmit } = useForm(async (values) => {
+  const { busy, wrong, besides, onSubmit } = useForm(async (values) => {
     const { username = '', displayName = '', role } = values;
     const named = displayName.trim() === '' ? {} : { displayName: displayName.trim() };
     const wish = { username: username.trim(), ...named };
     const bot = await programs.makeBot({ ...wish, role: role === 'guest' ? 'guest' : 'member' });
     onMade(bot.userId);
   });
-  const wrong = (field: string) => fieldWords(error, field);
-  const known = wrong('username') ?? wrong('displayName');
   return (
     <form className="bot-form" onSubmit={(e) => void onSubmit(e)}>
       <div className="bot-choices">
@@ -107,7 +106,7 @@ function BotForm({ onMade }: { onMade: (bot: UserId) => void }) {
         <Select label="Role" name="role" choices={ROLES} defaultValue="member" />
       </div>
       <p className="sheet-note">A guest sees only the rooms it is brought into.</p>
-      <FormError text={known === undefined ? words : undefined} />
+      <FormError text={besides('username', 'displayName')} />
       <Button type="submit" look="solid" icon="plus" busy={busy}>
         Make a bot
       </Button>

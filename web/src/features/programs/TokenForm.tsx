@@ -1,5 +1,4 @@
 import { scopesFor } from '../../protocol/permission';
-import { fieldWords } from '../../protocol/problem';
 import type { ApiToken } from '../../protocol/trust';
 import type { UserId } from '../../protocol/types';
 import { useClient } from '../../state/react';
@@ -31,15 +30,13 @@ interface Props {
 export function TokenForm({ bot, role, onMade }: Props) {
   const client = useClient();
   const offered = scopesFor(role);
-  const { busy, error, words, onSubmit } = useForm(async (values) => {
+  const { busy, wrong, besides, onSubmit } = useForm(async (values) => {
     const { name = '', ends = NEVER } = values;
     const scopes = offered.filter((scope) => values[scope] !== undefined);
     const at = () => new Date(client.core.env.now() + Number(ends)).toISOString();
     const expiresAt = ends === NEVER ? {} : { expiresAt: at() };
     onMade(await client.programs.makeToken({ name, scopes, ...expiresAt }, bot));
   });
-  const wrong = (field: string) => fieldWords(error, field);
-  const known = wrong('name') ?? wrong('scopes');
   return (
     <form className="token-form" onSubmit={(e) => void onSubmit(e)}>
       <div className="token-choices">
@@ -72,7 +69,7 @@ export function TokenForm({ bot, role, onMade }: Props) {
           </p>
         )}
       </fieldset>
-      <FormError text={known === undefined ? words : undefined} />
+      <FormError text={besides('name', 'scopes')} />
       <Button type="submit" look="solid" icon="plus" busy={busy}>
         Make a token
       </Button>

@@ -1,13 +1,15 @@
-import { useCallback, useEffect, useId, useRef, useState } from 'react';
+import { useCallback, useId, useState } from 'react';
 import type { ApiToken } from '../../protocol/trust';
 import type { UserId } from '../../protocol/types';
 import { hasEnded } from '../../state/programs';
 import { useClient, useSelect } from '../../state/react';
 import { senderName } from '../../state/selectors';
+import { useDeed } from '../../state/use-deed';
 import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
+import { ListEnd } from '../../ui/ListEnd';
 import { momentLabel } from '../../ui/time';
 import { MadeToken } from './MadeToken';
 import { TokenForm } from './TokenForm';
@@ -33,7 +35,6 @@ export function Tokens({ bot, role, heading, note }: Props) {
   const [made, setMade] = useState<ApiToken>();
   const [said, setSaid] = useState('');
   const [count, setCount] = useState(0);
-  const { head, focusHead } = useHead();
   const onMade = (token: ApiToken) => {
     const { token: _secret, ...listed } = token;
     setMade(token);
@@ -45,20 +46,17 @@ export function Tokens({ bot, role, heading, note }: Props) {
     setItems((old) => old.filter((t) => t.tokenId !== token.tokenId));
     if (made?.tokenId === token.tokenId) setMade(undefined);
     setSaid(`Ended: ${token.name}.`);
-    focusHead();
-  };
-  const onDone = () => {
-    setMade(undefined);
-    focusHead();
   };
   return (
     <section className="sheet-part" aria-labelledby={id}>
-      <h2 id={id} ref={head} tabIndex={-1}>
+      <h2 id={id} tabIndex={-1}>
         {heading}
       </h2>
       <p className="sheet-note">{note}</p>
       <TokenForm key={count} bot={bot} role={role} onMade={onMade} />
-      {made?.token !== undefined && <MadeToken token={made} secret={made.token} onDone={onDone} />}
+      {made?.token !== undefined && (
+        <MadeToken token={made} secret={made.token} onDone={() => setMade(undefined)} />
+      )}
       <ul className="things" aria-label="Tokens">
         {items.map((token) => (
           <Item key={token.tokenId} token={token} bot={bot} onEnded={onEnded} />
@@ -69,24 +67,9 @@ export function Tokens({ bot, role, heading, note }: Props) {
         {status === 'failed' && 'The tokens could not be loaded.'}
         {status === 'ready' && (said || (items.length === 0 && 'There are no tokens yet.'))}
       </p>
-      {status === 'failed' && (
-        <div>
-          <Button onClick={again}>Try again</Button>
-        </div>
-      )}
+      <ListEnd status={status} onAgain={again} />
     </section>
   );
-}
-
-/** A heading that takes the focus when what had it has gone. */
-function useHead() {
-  const head = useRef<HTMLHeadingElement>(null);
-  const [turn, setTurn] = useState(0);
-  // After the rendering in which it goes, and its dialog with it.
-  useEffect(() => {
-    if (turn > 0) head.current?.focus();
-  }, [turn]);
-  return { head, focusHead: () => setTurn((old) => old + 1) };
 }
 
 interface ItemProps {
@@ -132,25 +115,17 @@ function endWords(token: ApiToken, now: number): string {
 
 function EndDialog({ token, bot, onEnded, onClose }: ItemProps & { onClose: () => void }) {
   const client = useClient();
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
-  const end = async () => {
-    setBusy(true);
-    try {
-      await client.programs.endToken(token.tokenId, bot);
-      onEnded(token);
-    } catch (problem) {
-      setError(client.core.words(problem));
-      setBusy(false);
-    }
-  };
+  const { busy, error, run } = useDeed(async () => {
+    await client.programs.endToken(token.tokenId, bot);
+    onEnded(token);
+  });
   return (
     <Dialog title={`End the token “${token.name}”?`} onClose={onClose}>
       <p>Programs that use it are refused at once. This cannot be undone.</p>
       <FormError text={error} />
       <div className="dialog-actions">
         <Button onClick={onClose}>Keep it</Button>
-        <Button look="danger" busy={busy} onClick={() => void end()}>
+        <Button look="danger" busy={busy} onClick={() => void run()}>
           End the token
         </Button>
       </div>
