@@ -54,7 +54,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
 }
 
 /// The signal that asks a server to read again what may have changed. From here on it does not end
-/// the process.
+/// the process; what comes before anybody waits is told to who waits first, as once.
 pub(crate) fn hangups() -> anyhow::Result<Signal> {
     Ok(signal(SignalKind::hangup())?)
 }

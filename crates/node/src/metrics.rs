@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use klatch_auth::Auth;
+use klatch_domain::Timestamp;
 use klatch_embedded::log::{EmbeddedLog, SYNC_BUCKETS_US};
 use klatch_embedded::stores::{MessageStore, MetadataStore};
 use klatch_fanout::FanOutStats;
@@ -54,6 +55,14 @@ impl Page {
     fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.about(name, "gauge", help);
         self.value(name, "", value);
+    }
+
+    /// What is not known is left out: any number would set off an alert, or keep one from it.
+    fn certificate_ends(&mut self, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            let seconds = at.0 / 1_000;
+            self.gauge("klatch_certificate_ends_timestamp_seconds", "Its last moment.", seconds);
+        }
     }
 }
 
@@ -134,8 +143,7 @@ impl Sources {
 
     fn certificate(&self, page: &mut Page) {
         let Some(certificate) = &self.certificate else { return };
-        let ends = certificate.ends_at().map_or(0, |at| at.0 / 1_000);
-        page.gauge("klatch_certificate_ends_timestamp_seconds", "Its last moment.", ends);
+        page.certificate_ends(certificate.ends_at());
         let broken = u64::from(certificate.is_broken());
         page.gauge("klatch_certificate_broken", "Whether its files cannot be used.", broken);
         let renewals = certificate.renewals();
@@ -324,5 +332,20 @@ impl Sources {
         ] {
             page.value(name, &format!("{{reason=\"{reason}\"}}"), count);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_of_a_certificate_that_is_not_known_is_left_out() {
+        let mut page = Page::default();
+        page.certificate_ends(None);
+        assert_eq!(page.0, "");
+        page.certificate_ends(Some(Timestamp(1_893_456_000_999)));
+        let line = "klatch_certificate_ends_timestamp_seconds 1893456000\n";
+        assert!(page.0.ends_with(line), "{}", page.0);
     }
 }

@@ -48,7 +48,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Whether this process can serve, and what that depends on.
+/// Whether this process can serve, and what that depends on. Anybody may read it: no paths, no
+/// addresses, nothing else of the machine belongs into it.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     /// Name of each thing looked at, and what is wrong with it; `None` when it is well.

@@ -32,26 +32,48 @@ pub(super) fn look(path: &Path, out: &mut Findings) {
 /// The last moment of the first certificate in a PEM text; `None` when it is not understood.
 pub(crate) fn ends(pem: &[u8]) -> Option<Timestamp> {
     let cert = CertificateDer::from_pem_slice(pem).ok()?;
-    validity(&cert).map(|(_, to)| to)
+    let (_, (tag, text)) = moments(&cert)?;
+    moment(tag, text)
+}
+
+/// How long a certificate is still good, in whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// So many days are left.
+    Days(u64),
+    /// It ended so many days ago.
+    Ended(u64),
+}
+
+impl Left {
+    /// Of a certificate that is good up to and including `to`.
+    pub(crate) fn of(to: Timestamp, now: Timestamp) -> Self {
+        match now.0.checked_sub(to.0) {
+            Some(since @ 1..) => Self::Ended(since / DAY_MS),
+            _ => Self::Days(to.0.saturating_sub(now.0) / DAY_MS),
+        }
+    }
 }
 
 /// The first and the last moment of a certificate.
 type Dates = (Timestamp, Timestamp);
 
 pub(super) fn judge((from, to): Dates, now: Timestamp, out: &mut Findings) {
-    if now.0 > to.0 {
-        let days = (now.0 - to.0) / DAY_MS;
-        out.bad("certificate", format!("the certificate ended {days} days ago"), MEND);
-    } else if now.0 < from.0 {
-        let text = "the certificate is not good yet";
-        out.bad("certificate", text, "look at the clock, or take another certificate");
-    } else {
-        let days = (to.0 - now.0) / DAY_MS;
-        let text = format!("the certificate is good for another {days} days");
-        if days < FEW_DAYS {
-            out.warn("certificate", text, MEND);
-        } else {
-            out.good("certificate", text);
+    match Left::of(to, now) {
+        Left::Ended(days) => {
+            out.bad("certificate", format!("the certificate ended {days} days ago"), MEND);
+        }
+        Left::Days(_) if now < from => {
+            let text = "the certificate is not good yet";
+            out.bad("certificate", text, "look at the clock, or take another certificate");
+        }
+        Left::Days(days) => {
+            let text = format!("the certificate is good for another {days} days");
+            if days < FEW_DAYS {
+                out.warn("certificate", text, MEND);
+            } else {
+                out.good("certificate", text);
+            }
         }
     }
 }
@@ -59,6 +81,15 @@ pub(super) fn judge((from, to): Dates, now: Timestamp, out: &mut Findings) {
 /// The dates of a certificate in DER (RFC 5280 §4.1): `Certificate { tbs { [0] version?, serial,
 /// algorithm, issuer, validity { notBefore, notAfter }, … } … }`.
 pub(super) fn validity(der: &[u8]) -> Option<Dates> {
+    let ((from_tag, from), (to_tag, to)) = moments(der)?;
+    Some((moment(from_tag, from)?, moment(to_tag, to)?))
+}
+
+/// Tag and text.
+type Element<'a> = (u8, &'a [u8]);
+
+/// The first and the last moment as they are written.
+fn moments(der: &[u8]) -> Option<(Element<'_>, Element<'_>)> {
     let (_, certificate, _) = element(der)?;
     let (_, tbs, _) = element(certificate)?;
     let (tag, _, mut rest) = element(tbs)?;
@@ -71,7 +102,7 @@ pub(super) fn validity(der: &[u8]) -> Option<Dates> {
     let (_, dates, _) = element(rest)?;
     let (from_tag, from, rest) = element(dates)?;
     let (to_tag, to, _) = element(rest)?;
-    Some((moment(from_tag, from)?, moment(to_tag, to)?))
+    Some(((from_tag, from), (to_tag, to)))
 }
 
 /// The tag and the content of the first element, and what comes after it.
@@ -91,7 +122,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, content, after))
 }
 
-/// `YYMMDDHHMMSSZ` (tag 0x17, 1950 to 2049) or `YYYYMMDDHHMMSSZ` (tag 0x18).
+/// `YYMMDDHHMMSSZ` (tag 0x17, 1950 to 2049) or `YYYYMMDDHHMMSSZ` (tag 0x18). What lies before 1970
+/// is as its first moment: as long ago as makes a difference.
 fn moment(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let (year, rest) = match tag {
@@ -109,6 +141,9 @@ fn moment(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let number = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (number(0)?, number(2)?);
     let (hour, minute, second) = (number(4)?, number(6)?, number(8)?);
+    if year < 1_970 {
+        return Some(Timestamp(0));
+    }
     let days = days_since_1970(year, month, day)?;
     Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000))
 }
@@ -125,6 +160,9 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::*;
     use crate::doctor::Level;
 
@@ -142,6 +180,24 @@ mod tests {
         assert_eq!(dates, (Timestamp(1_709_164_800_000), Timestamp(2_524_521_600_000)));
         let dates = validity(&made((1970, 1, 1), (2050, 3, 1))).unwrap();
         assert_eq!(dates, (Timestamp(0), Timestamp(2_529_705_600_000)));
+        let dates = validity(&made((1950, 1, 1), (1969, 12, 31))).unwrap();
+        assert_eq!(dates, (Timestamp(0), Timestamp(0)), "all that is so long ago is one");
+    }
+
+    #[test]
+    fn the_end_is_known_although_the_beginning_is_not_understood() {
+        let mut der = made((2024, 2, 29), (2030, 1, 1));
+        let begin = der.windows(13).position(|it| it == b"240229000000Z").unwrap();
+        der[begin] = b'x';
+        assert_eq!(validity(&der), None);
+        let base64 = BASE64.encode(&der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        assert_eq!(ends(pem.as_bytes()), Some(Timestamp(1_893_456_000_000)));
+        let end = der.windows(13).position(|it| it == b"300101000000Z").unwrap();
+        der[end] = b'x';
+        let base64 = BASE64.encode(&der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        assert_eq!(ends(pem.as_bytes()), None);
     }
 
     #[test]

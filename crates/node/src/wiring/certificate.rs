@@ -7,12 +7,13 @@ use std::time::Duration;
 use klatch_domain::{Clock as _, Timestamp};
 use klatch_gateway::{Tls, TlsError};
 use parking_lot::Mutex;
+use tokio::signal::unix::Signal;
 use tokio::time::sleep;
 
 use super::Process;
 use crate::config::{Config, ConfigError, TlsFiles};
-use crate::doctor::certificate::{DAY_MS, FEW_DAYS, ends};
-use crate::host::{self, SystemClock};
+use crate::doctor::certificate::{FEW_DAYS, Left, ends};
+use crate::host::SystemClock;
 
 /// How often the files are looked at without being asked to.
 const AGAIN: Duration = Duration::from_mins(1);
@@ -41,8 +42,8 @@ struct State {
     /// Why what the files hold now cannot be used.
     broken: Option<String>,
     renewals: u64,
-    /// Days left when it was last said that they are few.
-    said_days: Option<u64>,
+    /// What was left when it was last said that it is little.
+    said: Option<Left>,
 }
 
 /// Certificate and key as the files hold them.
@@ -78,7 +79,7 @@ impl Certificate {
         let used = Pair::read(&files)?;
         let tls = Tls::new(&used.cert, &used.key).map_err(|error| refused(&files, &error))?;
         let ends_at = ends(&used.cert);
-        let state = State { used, ends_at, broken: None, renewals: 0, said_days: None };
+        let state = State { used, ends_at, broken: None, renewals: 0, said: None };
         Ok(Some(Self { files, tls, state: Mutex::new(state) }))
     }
 
@@ -86,24 +87,16 @@ impl Certificate {
         &self.tls
     }
 
-    /// Looks at the files once a minute and at each `SIGHUP`, until the process stops.
-    pub(super) fn keep_fresh(self: Arc<Self>, process: &Process) -> anyhow::Result<()> {
-        let mut asked = host::hangups()?;
-        let stop = process.stop.clone();
-        process.tasks.spawn(async move {
-            let looking = async {
-                loop {
-                    self.say_when_it_ends();
-                    tokio::select! {
-                        () = sleep(AGAIN) => {}
-                        _ = asked.recv() => tracing::info!("asked to read the certificate again"),
-                    }
-                    self.look().await;
-                }
-            };
-            stop.run_until_cancelled(looking).await;
-        });
-        Ok(())
+    /// Looks at the files once a minute and whenever it is asked to.
+    async fn keep_fresh(self: Arc<Self>, mut asked: Signal) {
+        loop {
+            self.say_when_it_ends();
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                _ = asked.recv() => tracing::info!("asked to read the certificate again"),
+            }
+            self.look().await;
+        }
     }
 
     /// Shows what the files hold if it changed and can be used.
@@ -142,37 +135,27 @@ impl Certificate {
         state.ends_at = ends(&pair.cert);
         state.used = pair;
         state.renewals += 1;
-        state.said_days = None;
+        state.said = None;
         drop(state);
         tracing::info!("shows another certificate from now on");
         Ok(())
     }
 
-    /// Once a day, when there are few left.
+    /// Once a day, when there are few left, and when there are none.
     fn say_when_it_ends(&self) {
-        let mut state = self.state.lock();
-        let Some(days) = state.days_left(SystemClock.now()).filter(|days| *days < FEW_DAYS) else {
-            return;
-        };
-        if state.said_days != Some(days) {
-            state.said_days = Some(days);
-            tracing::warn!(days, "the certificate ends soon");
+        match self.state.lock().say_now(SystemClock.now()) {
+            Some(Left::Days(days)) => tracing::warn!(days, "the certificate ends soon"),
+            Some(Left::Ended(days)) => tracing::error!(
+                days,
+                "the certificate has ended: clients refuse it until it is renewed"
+            ),
+            None => {}
         }
     }
 
-    /// What is wrong with it, or will be soon.
+    /// What is wrong with it, or will be soon. Nothing of the machine is in it: strangers read it.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let state = self.state.lock();
-        let soon = state.days_left(SystemClock.now()).filter(|days| *days < FEW_DAYS);
-        let soon = soon.map(|days| match days {
-            0 => "it ends within a day, or has ended".to_owned(),
-            days => format!("it ends in {days} days"),
-        });
-        let broken = state.broken.as_ref().map(|problem| {
-            format!("the new one cannot be used, the one from before is shown on: {problem}")
-        });
-        let all: Vec<_> = broken.into_iter().chain(soon).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+        self.state.lock().trouble(SystemClock.now())
     }
 
     /// Its last moment, if it is understood.
@@ -192,9 +175,50 @@ impl Certificate {
 }
 
 impl State {
-    fn days_left(&self, now: Timestamp) -> Option<u64> {
-        Some(self.ends_at?.0.saturating_sub(now.0) / DAY_MS)
+    /// What is left, if it is little.
+    fn little(&self, now: Timestamp) -> Option<Left> {
+        let left = Left::of(self.ends_at?, now);
+        matches!(left, Left::Days(..FEW_DAYS) | Left::Ended(_)).then_some(left)
     }
+
+    /// The same, if it was not said yet.
+    fn say_now(&mut self, now: Timestamp) -> Option<Left> {
+        let little = self.little(now)?;
+        (self.said.replace(little) != Some(little)).then_some(little)
+    }
+
+    fn trouble(&self, now: Timestamp) -> Option<String> {
+        let broken = self.broken.is_some().then(|| {
+            "its files cannot be used, the one from before is shown on: the log says which file \
+             and why"
+                .to_owned()
+        });
+        let soon = self.little(now).map(|left| match left {
+            Left::Days(0) => "it ends within a day".to_owned(),
+            Left::Days(1) => "it ends within two days".to_owned(),
+            Left::Days(days) => format!("it ends in {days} days"),
+            Left::Ended(_) => "it has ended".to_owned(),
+        });
+        let all: Vec<_> = broken.into_iter().chain(soon).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// What a `SIGHUP` does from here on, until the process stops: the certificate is read again, if
+/// there is one.
+pub(super) fn at_hangups(mut asked: Signal, shown: Option<Arc<Certificate>>, process: &Process) {
+    let stop = process.stop.clone();
+    process.tasks.spawn(async move {
+        let answering = async {
+            if let Some(certificate) = shown {
+                return certificate.keep_fresh(asked).await;
+            }
+            while asked.recv().await.is_some() {
+                tracing::info!("asked to read again what changed: without TLS that is nothing");
+            }
+        };
+        stop.run_until_cancelled(answering).await;
+    });
 }
 
 fn refused(files: &TlsFiles, error: &TlsError) -> ConfigError {
@@ -203,4 +227,41 @@ fn refused(files: &TlsFiles, error: &TlsError) -> ConfigError {
         TlsError::Key(_) | TlsError::Mismatch => (KEY, &files.key),
     };
     ConfigError::Refused { key, problem: format!("{}: {error}", file.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::certificate::DAY_MS;
+
+    fn ending(at: Option<Timestamp>) -> State {
+        let used = Pair { cert: Vec::new(), key: Vec::new() };
+        State { used, ends_at: at, broken: None, renewals: 0, said: None }
+    }
+
+    #[test]
+    fn the_end_is_said_once_a_day_from_two_weeks_before_and_after_it_as_well() {
+        let mut state = ending(Some(Timestamp(100 * DAY_MS)));
+        let mut said = Vec::new();
+        for hour in 80 * 24..103 * 24 {
+            said.extend(state.say_now(Timestamp(hour * DAY_MS / 24 + 1)));
+        }
+        let before = (0..FEW_DAYS).rev().map(Left::Days);
+        let expected: Vec<_> = before.chain((0..3).map(Left::Ended)).collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn trouble_tells_the_end_and_broken_files_without_a_word_of_the_machine() {
+        let now = Timestamp(100 * DAY_MS);
+        let told = |days: u64| ending(Some(Timestamp(days * DAY_MS + 1))).trouble(now);
+        assert_eq!(told(120), None);
+        assert_eq!(told(105).as_deref(), Some("it ends in 5 days"));
+        assert_eq!(told(99).as_deref(), Some("it has ended"));
+        let mut broken = ending(None);
+        assert_eq!(broken.trouble(now), None, "an end that is not understood is no trouble");
+        broken.broken = Some("`server.tls.key` /etc/key.pem: no such file".to_owned());
+        let told = broken.trouble(now).unwrap();
+        assert!(told.contains("the log says") && !told.contains('/'), "{told}");
+    }
 }

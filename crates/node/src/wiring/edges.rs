@@ -108,7 +108,9 @@ fn ready(adapters: &Adapters, roles: &Roles, certificate: Option<Arc<Certificate
         let state = Arc::clone(&state);
         async move {
             let (fatal, projections, certificate) = &*state;
-            let disk = fatal.borrow().as_deref().map(str::to_owned);
+            // Strangers read it: what the disk said, and of which file, is in the log.
+            let failed = fatal.borrow().is_some();
+            let disk = failed.then(|| "its disk failed, nothing more is taken".to_owned());
             let mut checks = vec![("log".to_owned(), disk)];
             for progress in projections {
                 let snapshot = progress.snapshot();

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::demo::{self, Seeded};
-use crate::host::{SystemClock, SystemEntropy};
+use crate::host::{self, SystemClock, SystemEntropy};
 use crate::metrics;
 use crate::operator;
 use crate::upkeep::{Engines, Sources, compliance};
@@ -74,6 +74,8 @@ pub(crate) struct Running {
 
 /// Starts everything. The address is bound first, so that a port in use costs nothing.
 pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
+    // Before anything that takes time: whoever renews a certificate may do so at any moment.
+    let hangups = host::hangups()?;
     let certificate = Certificate::read(&config)?.map(Arc::new);
     let listener = bind(&config)?;
     let address = listener.local_addr()?;
@@ -105,9 +107,7 @@ pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Run
     start_control(&process, &adapters, &people);
     let closing = CancellationToken::new();
     let retention = retention::start(&process, &adapters);
-    if let Some(certificate) = &certificate {
-        Arc::clone(certificate).keep_fresh(&process)?;
-    }
+    certificate::at_hangups(hangups, certificate.clone(), &process);
     let shown = certificate.clone();
     let sources = metrics::Sources::new(&process, &adapters, &roles, retention, shown);
     let tls = certificate.as_ref().map(|it| it.tls().clone());

@@ -1,7 +1,7 @@
-//! SIGTERM under load.
+//! SIGTERM under load, and SIGHUP, which ends nothing.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klatch_e2e::hostile::Hostile;
 use klatch_e2e::rest::Rest;
@@ -214,5 +214,40 @@ async fn a_server_told_to_leave_while_it_starts_leaves_and_starts_the_next_time(
     }
     server.begin().await.unwrap();
     let (exit, _) = server.terminate(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(exit, Exit::Code(0));
+}
+
+/// As the hook of a renewal does it, which knows neither whether the server is ready nor whether it
+/// has a certificate of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hangups_during_the_start_and_later_leave_a_server_without_tls_serving() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let mut server = Server::stopped(Settings::default()).unwrap();
+    server.spawn().unwrap();
+    let (rest, begun) = (server.rest(), Instant::now());
+    let is_ready = async || rest.get("/readyz").await.is_ok_and(|answer| answer.status == 200);
+    // From here on it opens its stores: long before it answers.
+    while !server.data_dir().exists() {
+        assert!(begun.elapsed() < SOON, "nothing is opened\n{}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    loop {
+        assert!(server.is_running(), "ended by a hangup\n{}", server.log_tail());
+        server.process().unwrap().hang_up().unwrap();
+        if is_ready().await {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "not ready\n{}", server.log_tail());
+    }
+    let told = |server: &Server| server.output().matches("without TLS that is nothing").count();
+    let before = told(&server);
+    server.process().unwrap().hang_up().unwrap();
+    let begun = Instant::now();
+    while told(&server) == before {
+        assert!(begun.elapsed() < SOON, "a hangup is not told\n{}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(is_ready().await);
+    let (exit, _) = server.terminate(GRACE).await.unwrap();
     assert_eq!(exit, Exit::Code(0));
 }
