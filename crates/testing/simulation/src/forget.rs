@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use klatch_auth::AuditLog;
 use klatch_embedded::stores::{Stores, StoresConfig};
 use klatch_log::EmbeddedLog;
+use klatch_log::disk::sim::SimDisk;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{ErrorKind, Offset, Partition, PortError, StreamId};
 use klatch_retention::{Manifest, Pace, Retention, Snapshot, is_stopped, stores_for};
@@ -35,7 +36,7 @@ pub struct Forgotten {
     pub broken_off: u32,
     /// Rounds after whose snapshot the life ended.
     pub unused: u32,
-    /// The power went between the first and the last change that forgetting makes on the disk.
+    /// The power went when forgetting had made a change on the disk, and before it had made all.
     pub cuts: u32,
     /// The disk refused a change that forgetting makes on it.
     pub refused: u32,
@@ -150,7 +151,7 @@ impl Forgetter {
     /// The second step.
     pub(crate) async fn let_go(&self, covered: &Manifest) {
         let log = &self.retention.log;
-        let segments = log.segments();
+        let (segments, before) = (log.segments(), Before::of(&self.machine.disk));
         let done = on_a_thread(|| self.retention.let_go(covered));
         // Which it does before all else.
         self.synced(Part::Models);
@@ -159,7 +160,7 @@ impl Forgetter {
             let mut forgotten = self.machine.forgotten.lock();
             forgotten.times += u32::from(gone > 0);
             forgotten.segments += gone;
-            forgotten.cuts += u32::from(self.is_cut());
+            forgotten.cuts += u32::from(before.is_cut_short(&self.machine.disk));
             forgotten.refused += u32::from(done.is_err() && !self.is_cut());
         }
         if let Err(error) = done {
@@ -218,6 +219,23 @@ impl Forgetter {
     }
 }
 
+/// The disk before something that changes it several times.
+struct Before {
+    cuts: u64,
+    changes: u64,
+}
+
+impl Before {
+    fn of(disk: &SimDisk) -> Self {
+        Self { cuts: disk.power_cuts(), changes: disk.changes() }
+    }
+
+    /// Whether the power went since then, and not with or before the first change.
+    fn is_cut_short(&self, disk: &SimDisk) -> bool {
+        disk.power_cuts() > self.cuts && disk.changes() > self.changes
+    }
+}
+
 /// Runs `work`, which may block and run runtimes of its own, while everything else stands still;
 /// the time is the simulation's.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
@@ -229,4 +247,34 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         });
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two changes, of which the power goes with the `cut`-th.
+    fn changed_twice(disk: &SimDisk, cut: u64) -> bool {
+        let before = Before::of(disk);
+        disk.power_cut_after(cut);
+        let now = disk.disk();
+        let _ = now.create("one").and_then(|_| now.create("two"));
+        disk.mend();
+        before.is_cut_short(disk)
+    }
+
+    #[test]
+    fn a_cut_counts_when_the_change_had_begun_and_was_not_over() {
+        let cases = [(0, false), (1, true), (2, false)];
+        for (cut, counts) in cases {
+            let disk = SimDisk::new(7);
+            assert_eq!(changed_twice(&disk, cut), counts, "with change {cut}");
+        }
+        let disk = SimDisk::new(7);
+        let dead = disk.disk();
+        disk.power_cut();
+        let before = Before::of(&disk);
+        assert!(dead.create("one").is_err());
+        assert!(!before.is_cut_short(&disk), "the power had gone earlier");
+    }
 }

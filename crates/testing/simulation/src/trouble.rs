@@ -110,16 +110,19 @@ impl Trouble {
     /// each other until they end.
     ///
     /// # Errors
-    /// A promise was broken of which people know nothing.
+    /// A promise was broken of which people know nothing: the first one.
     pub(crate) async fn end(&mut self) -> Result<()> {
-        if let Some(forgetter) = &self.life.forgetter {
-            forgetter.finally().await?;
-        }
+        let compared = match &self.life.forgetter {
+            Some(forgetter) => forgetter.finally().await,
+            None => Ok(()),
+        };
         self.happened.forgotten = *self.machine.forgotten.lock();
         self.network.cut();
         self.life.end();
         tokio::time::sleep(LAST_WORDS).await;
-        self.machine.judge()
+        // What was broken before may be why the comparison fails.
+        self.machine.judge()?;
+        compared
     }
 
     async fn one(&mut self) -> Result<()> {
@@ -289,5 +292,31 @@ impl Trouble {
         self.life = Arc::new(life);
         self.network.lead_to(Arc::clone(&self.life));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_promise_that_broke_first_is_told_and_the_life_ended_though_the_end_fails_too() {
+        let dice = Dice::new(1);
+        let machine = Arc::new(Machine::new(1, true).unwrap());
+        let network = Network::new(dice.part(1));
+        let mut trouble =
+            Trouble::begin(Arc::clone(&machine), network, dice.part(2)).await.unwrap();
+        let life = Arc::downgrade(&trouble.life);
+        // What is in the way of the snapshot that the comparison makes.
+        std::fs::write(machine.files.as_ref().unwrap().dir().join("snapshot"), "").unwrap();
+        let alone = trouble.life.forgetter.as_ref().unwrap().finally().await;
+        assert!(alone.is_err(), "the comparison does not fail by itself");
+        machine.breaks(anyhow::anyhow!("the first one"));
+        let told = trouble.end().await.unwrap_err().to_string();
+        assert_eq!(told, "the first one");
+        assert!(trouble.end().await.is_err(), "the comparison is told if nothing else was broken");
+        drop(trouble);
+        tokio::time::sleep(LAST_WORDS).await;
+        assert!(life.upgrade().is_none(), "something holds the life");
     }
 }

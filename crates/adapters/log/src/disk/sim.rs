@@ -29,6 +29,8 @@ struct World {
     random: Random,
     /// Counts power cuts; handles of an earlier life are dead.
     life: u64,
+    /// Changing calls that were done.
+    changes: u64,
     inodes: BTreeMap<u64, Inode>,
     newest_inode: u64,
     names: Names,
@@ -56,6 +58,7 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(World {
             random: Random(seed),
             life: 0,
+            changes: 0,
             inodes: BTreeMap::new(),
             newest_inode: 0,
             names: Names::default(),
@@ -85,6 +88,12 @@ impl SimDisk {
     /// How often the power went.
     pub fn power_cuts(&self) -> u64 {
         self.0.lock().life
+    }
+
+    /// How many calls that change something were done. One that failed or took the power with it
+    /// does not count.
+    pub fn changes(&self) -> u64 {
+        self.0.lock().changes
     }
 
     /// Lets `writes` more writes succeed and every later one fail, until [`SimDisk::mend`].
@@ -220,6 +229,7 @@ impl SimHandle {
             world.faults.cutting = fails(&mut world.faults.cut_after);
             let outcome = act(world);
             if !world.faults.cutting {
+                world.changes += u64::from(outcome.is_ok());
                 return outcome;
             }
             world.power_cut();
