@@ -13,7 +13,7 @@ use klatch_domain::{ApiTokenId, InvitationId, SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::accounts::{
     Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Reset, Session,
-    SessionStore,
+    SessionStore, Swept,
 };
 use klatch_ports::api_tokens::ApiToken;
 use klatch_ports::invitations::Invitation;
@@ -30,7 +30,7 @@ struct Rows {
     claims: HashMap<(ClaimKind, String), Held>,
     accounts: BTreeMap<UserId, Account>,
     sessions: BTreeMap<SessionId, Session>,
-    resets: HashMap<UserId, Reset>,
+    resets: BTreeMap<UserId, Reset>,
     invitations: BTreeMap<InvitationId, Invitation>,
     /// Whether each use is finished.
     uses: HashMap<(InvitationId, UserId), bool>,
@@ -53,6 +53,26 @@ impl Accounts {
     pub fn new() -> Self {
         Self::default()
     }
+}
+
+/// Removes what has ended of up to `limit` entries after `after`.
+fn sweep<Id: Copy + Ord, T>(
+    all: &mut BTreeMap<Id, T>,
+    after: Option<Id>,
+    limit: usize,
+    has_ended: impl Fn(&T) -> bool,
+) -> Swept<Id> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let looked_at: Vec<Id> =
+        all.range((from, Bound::Unbounded)).map(|(id, _)| *id).take(limit).collect();
+    let next = looked_at.last().copied().filter(|_| looked_at.len() == limit);
+    let before = all.len();
+    for id in looked_at {
+        if all.get(&id).is_some_and(&has_ended) {
+            all.remove(&id);
+        }
+    }
+    Swept { removed: before - all.len(), next }
 }
 
 #[async_trait]
@@ -190,5 +210,15 @@ impl SessionStore for Accounts {
 
     async fn revoke(&self, id: SessionId) -> PortResult<bool> {
         Ok(self.rows.lock().sessions.remove(&id).is_some())
+    }
+
+    async fn sweep_sessions(
+        &self,
+        after: Option<SessionId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<SessionId>> {
+        let has_ended = |session: &Session| session.expires_at < ended_before;
+        Ok(sweep(&mut self.rows.lock().sessions, after, limit, has_ended))
     }
 }

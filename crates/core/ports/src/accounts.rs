@@ -168,6 +168,25 @@ pub trait SessionStore: Send + Sync {
 
     /// Ends a session. Whether it was there.
     async fn revoke(&self, id: SessionId) -> PortResult<bool>;
+
+    /// Looks at up to `limit` sessions after `after` by id, and removes those that ended by
+    /// themselves before `ended_before`; one that is prolonged meanwhile stays. Cost: a look at so
+    /// many sessions, and one write if any is removed.
+    async fn sweep_sessions(
+        &self,
+        after: Option<SessionId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<SessionId>>;
+}
+
+/// A turn of removing what has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept<Id> {
+    /// How many were removed.
+    pub removed: usize,
+    /// What the next turn goes on after; `None` when all were looked at.
+    pub next: Option<Id>,
 }
 
 /// A wish to set a new password, which its one-time token proves.
@@ -192,4 +211,13 @@ pub trait ResetStore: Send + Sync {
 
     /// Takes the reset out; of those who do so at once one gets it.
     async fn take_reset(&self, hash: [u8; 32]) -> PortResult<Option<Reset>>;
+
+    /// Looks at the resets of up to `limit` users after `after` by id, and removes those that ended
+    /// before `ended_before`. Cost as of [`SessionStore::sweep_sessions`].
+    async fn sweep_resets(
+        &self,
+        after: Option<UserId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<UserId>>;
 }

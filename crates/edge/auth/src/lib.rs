@@ -32,6 +32,7 @@ mod rotate;
 mod service;
 mod sessions;
 mod signing;
+mod sweep;
 mod verify;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use config::{Config, ConfigError, HashCost, TrustedIssuer, TrustedKeys};
 pub use letters::LetterStats;
 pub use published::PublishedKeys;
 pub use signing::SigningKeys;
+pub use sweep::Removed;
 
 use letters::Letters;
 use lockout::Lockout;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klatch_auth::Auth;
+use klatch_auth::{Auth, Removed};
 
 use super::{Adapters, Process};
 
@@ -12,6 +12,7 @@ pub(super) fn start(process: &Process, adapters: &Adapters, auth: &Arc<Auth>) {
     forget_idle(process, adapters, auth);
     keep_whereabouts(process, adapters);
     sweep_invitations(process, auth);
+    sweep_ended(process, auth);
     send_letters(process, auth);
     follow_issuers(process, auth);
 }
@@ -19,7 +20,7 @@ pub(super) fn start(process: &Process, adapters: &Adapters, auth: &Arc<Auth>) {
 /// What was remembered of people who are not here any more goes after one to two of these.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often invitations that ended long ago are looked for.
+/// How often invitations, sessions and links for new passwords that ended long ago are looked for.
 const SWEPT_EVERY: Duration = Duration::from_hours(6);
 
 fn sweep_invitations(process: &Process, auth: &Arc<Auth>) {
@@ -30,6 +31,23 @@ fn sweep_invitations(process: &Process, auth: &Arc<Auth>) {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "removed invitations that ended long ago"),
                 Err(error) => tracing::warn!(%error, "ended invitations could not be removed"),
+            }
+            tokio::time::sleep(SWEPT_EVERY).await;
+        }
+    };
+    process.tasks.spawn(async move { stop.run_until_cancelled(sweeping).await });
+}
+
+fn sweep_ended(process: &Process, auth: &Arc<Auth>) {
+    let (auth, stop) = (Arc::clone(auth), process.stop.clone());
+    let sweeping = async move {
+        loop {
+            match auth.sweep_ended().await {
+                Ok(Removed { sessions: 0, resets: 0 }) => {}
+                Ok(Removed { sessions, resets }) => {
+                    tracing::info!(sessions, resets, "removed sessions and resets that had ended");
+                }
+                Err(error) => tracing::warn!(%error, "ended sessions could not be removed"),
             }
             tokio::time::sleep(SWEPT_EVERY).await;
         }

@@ -2,7 +2,7 @@
 
 use klatch_domain::user::ServerRole;
 use klatch_ports::accounts::{
-    Account, AccountStore, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
+    Account, AccountStore, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore, Swept,
 };
 
 use crate::sample::{account, claim, session, session_id, time, user_id};
@@ -38,6 +38,8 @@ macro_rules! account_store_tests {
                 a_session_rotates_only_from_its_valid_hash,
                 many_at_once_rotate_a_session_and_one_does,
                 a_revoked_session_is_gone,
+                ended_sessions_are_swept_in_turns_and_the_others_stay,
+                a_session_is_prolonged_or_swept_and_never_both,
             ]
         );
     };
@@ -305,4 +307,54 @@ pub async fn a_revoked_session_is_gone(store: &impl Store) {
     let back = session(1, user_id(1));
     let answer = store.rotate(&back, back.refresh_hash).await.expect("rotate");
     assert!(!answer, "an ended session does not come back");
+}
+
+/// A turn looks at no more than it may, and all turns together at everything.
+pub async fn ended_sessions_are_swept_in_turns_and_the_others_stay(store: &impl Store) {
+    let ends = [100, 300, 199, 200, 50];
+    let all: Vec<Session> = (1..)
+        .zip(ends)
+        .map(|(n, ends)| Session { expires_at: time(ends), ..session(n, user_id(n % 2)) })
+        .collect();
+    for one in &all {
+        store.create(one).await.expect("create");
+    }
+    let turn = async |after| store.sweep_sessions(after, time(200), 2).await.expect("sweep");
+    let next = Some(session_id(2));
+    assert_eq!(turn(None).await, Swept { removed: 1, next });
+    let mut found = Vec::new();
+    for n in 1..=5 {
+        found.extend(session_of(store, n).await.map(|_| n));
+    }
+    assert_eq!(found, [2, 3, 4, 5], "the others were not looked at yet");
+    let next = Some(session_id(4));
+    assert_eq!(turn(Some(session_id(2))).await, Swept { removed: 1, next });
+    assert_eq!(turn(next).await, Swept { removed: 1, next: None });
+    assert_eq!(store.list(user_id(0)).await.expect("list"), [all[3].clone(), all[1].clone()]);
+    assert_eq!(store.list(user_id(1)).await.expect("list"), []);
+    for one in [&all[0], &all[2], &all[4]] {
+        assert_eq!(SessionStore::get(store, one.id).await.expect("get"), None);
+        assert!(!store.revoke(one.id).await.expect("revoke"));
+    }
+    let kept = session_of(store, 2).await.expect("the session");
+    let next = Session { refresh_hash: [7; 32], ..kept.clone() };
+    assert!(store.rotate(&next, kept.refresh_hash).await.expect("rotate"), "it goes on");
+    assert!(!store.rotate(&next, kept.refresh_hash).await.expect("rotate"), "and notices reuse");
+    assert_eq!(turn(None).await.removed, 0);
+}
+
+/// Who refreshes at the last moment has a session afterwards, or is refused.
+pub async fn a_session_is_prolonged_or_swept_and_never_both(store: &impl Store) {
+    for n in 1..=64 {
+        let old = Session { expires_at: time(100), ..session(n, user_id(1)) };
+        store.create(&old).await.expect("create");
+        let new = Session { refresh_hash: [252; 32], expires_at: time(900), ..old.clone() };
+        let (rotated, swept) = futures::join!(
+            store.rotate(&new, old.refresh_hash),
+            store.sweep_sessions(None, time(200), 100),
+        );
+        let (rotated, removed) = (rotated.expect("rotate"), swept.expect("sweep").removed);
+        assert_eq!((rotated, removed), (removed == 0, usize::from(!rotated)), "session {n}");
+        assert_eq!(session_of(store, n).await, rotated.then_some(new));
+    }
 }

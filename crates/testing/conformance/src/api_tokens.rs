@@ -1,7 +1,7 @@
 //! Cases for [`klatch_ports::api_tokens`] and for resets of passwords. Each begins with none.
 
 use klatch_domain::scope::Scopes;
-use klatch_ports::accounts::{Reset, ResetStore};
+use klatch_ports::accounts::{Reset, ResetStore, Swept};
 use klatch_ports::api_tokens::ApiTokenStore;
 
 use crate::sample::{api_token, time, user_id};
@@ -24,6 +24,7 @@ macro_rules! api_token_store_tests {
                 a_reset_is_taken_once,
                 many_at_once_take_a_reset_and_one_gets_it,
                 a_newer_reset_of_a_user_replaces_the_older,
+                ended_resets_are_swept_in_turns_and_the_others_stay,
             ]
         );
     };
@@ -90,4 +91,24 @@ pub async fn a_newer_reset_of_a_user_replaces_the_older(store: &impl Store) {
     assert_eq!(store.take_reset([1; 32]).await.expect("take"), None);
     assert_eq!(store.take_reset([2; 32]).await.expect("take"), Some(reset(2, 2)));
     assert_eq!(store.take_reset([3; 32]).await.expect("take"), Some(reset(3, 1)));
+}
+
+/// Whoever asked again has the newer one, which has not ended.
+pub async fn ended_resets_are_swept_in_turns_and_the_others_stay(store: &impl Store) {
+    for one in [reset(10, 1), reset(30, 2), reset(19, 3), reset(20, 4), reset(5, 1), reset(40, 3)] {
+        store.put_reset(&one).await.expect("put");
+    }
+    let turn = async |after| store.sweep_resets(after, time(20), 3).await.expect("sweep");
+    assert_eq!(turn(None).await, Swept { removed: 1, next: Some(user_id(3)) });
+    assert_eq!(turn(Some(user_id(3))).await, Swept { removed: 0, next: None });
+    assert_eq!(turn(None).await, Swept { removed: 0, next: Some(user_id(4)) });
+    for gone in [5, 10, 19] {
+        assert_eq!(store.reset([gone; 32]).await.expect("read"), None);
+    }
+    for one in [reset(30, 2), reset(20, 4), reset(40, 3)] {
+        assert_eq!(store.take_reset(one.hash).await.expect("take"), Some(one));
+    }
+    // Who had one that was swept gets another.
+    store.put_reset(&reset(50, 1)).await.expect("put");
+    assert_eq!(store.take_reset([50; 32]).await.expect("take"), Some(reset(50, 1)));
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use klatch_domain::scope::Scopes;
 use klatch_domain::{ApiTokenId, Timestamp, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::accounts::{Reset, ResetStore};
+use klatch_ports::accounts::{Reset, ResetStore, Swept};
 use klatch_ports::api_tokens::{ApiToken, ApiTokenStore};
 
 use super::Accounts;
@@ -100,7 +100,7 @@ struct ResetRow {
     expires_at: u64,
 }
 
-fn decode_reset(hash: [u8; 32], bytes: &[u8]) -> PortResult<Reset> {
+pub(super) fn decode_reset(hash: [u8; 32], bytes: &[u8]) -> PortResult<Reset> {
     let row: ResetRow = decode("reset", bytes)?;
     let user = UserId::from_bits(wanted("user", row.user)?);
     Ok(Reset { hash, user, expires_at: Timestamp(row.expires_at) })
@@ -139,5 +139,16 @@ impl ResetStore for Accounts {
             Ok(Some(reset))
         };
         self.write("taking a reset", decide).await
+    }
+
+    async fn sweep_resets(
+        &self,
+        after: Option<UserId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<UserId>> {
+        let after = after.map_or(0, UserId::bits);
+        let swept = self.sweep_resets_after(after, ended_before, limit).await?;
+        Ok(Swept { removed: swept.removed, next: swept.next.map(UserId::from_bits) })
     }
 }

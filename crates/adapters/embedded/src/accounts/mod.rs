@@ -15,6 +15,7 @@ mod invitations;
 mod life;
 mod row;
 mod settle;
+mod sweep;
 mod whereabouts;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ use klatch_domain::{SessionId, Timestamp, UserId};
 use klatch_ports::PortResult;
 use klatch_ports::accounts::{
     Account, AccountStore, Claim, ClaimKind, Claimed, Claims, Replaced, Session, SessionStore,
+    Swept,
 };
 use parking_lot::Mutex;
 
@@ -286,5 +288,16 @@ impl SessionStore for Accounts {
             Ok(true)
         };
         self.write("revoking a session", decide).await
+    }
+
+    async fn sweep_sessions(
+        &self,
+        after: Option<SessionId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<SessionId>> {
+        let after = after.map_or(0, SessionId::bits);
+        let swept = self.sweep_sessions_after(after, ended_before, limit).await?;
+        Ok(Swept { removed: swept.removed, next: swept.next.map(SessionId::from_bits) })
     }
 }

@@ -1,12 +1,12 @@
 //! Programs' tokens, and resets of passwords.
 
 use async_trait::async_trait;
-use klatch_domain::{ApiTokenId, UserId};
+use klatch_domain::{ApiTokenId, Timestamp, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::accounts::{Reset, ResetStore};
+use klatch_ports::accounts::{Reset, ResetStore, Swept};
 use klatch_ports::api_tokens::{ApiToken, ApiTokenStore};
 
-use super::Accounts;
+use super::{Accounts, sweep};
 
 #[async_trait]
 impl ApiTokenStore for Accounts {
@@ -44,5 +44,15 @@ impl ResetStore for Accounts {
         let mut rows = self.rows.lock();
         let found = rows.resets.values().find(|reset| reset.hash == hash).map(|reset| reset.user);
         Ok(found.and_then(|user| rows.resets.remove(&user)))
+    }
+
+    async fn sweep_resets(
+        &self,
+        after: Option<UserId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<UserId>> {
+        let has_ended = |reset: &Reset| reset.expires_at < ended_before;
+        Ok(sweep(&mut self.rows.lock().resets, after, limit, has_ended))
     }
 }

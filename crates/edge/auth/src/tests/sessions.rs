@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use klatch_domain::SessionId;
 use klatch_domain::audit::By;
-use klatch_ports::accounts::{Account, AccountStore, SessionStore};
+use klatch_ports::accounts::{Account, AccountStore, Session, SessionStore};
 use klatch_ports::api::accounts::{AccountApi as _, AccountChange};
 use klatch_ports::api::auth::{SignInError, TokenError, TokenVerifier as _};
 
 use super::*;
+use crate::Removed;
 
 #[tokio::test]
 async fn a_person_signs_in_by_name_or_address() {
@@ -132,6 +134,45 @@ async fn a_session_ends_by_itself_when_it_is_not_used() {
     let answer = world.auth.refresh(&signed_in.refresh_token).await;
     assert!(matches!(answer, Err(SignInError::InvalidRefreshToken)));
     assert!(world.auth.sessions(signed_in.user).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_ended_a_day_ago_is_swept_and_the_reuse_of_a_living_session_is_still_noticed() {
+    let world = World::new();
+    let old = world.register("ann").await;
+    world.auth.hand_out_reset(By::Operator, old.user).await.unwrap();
+    world.clock.advance(Duration::from_hours(24));
+    assert_eq!(world.auth.sweep_ended().await.unwrap(), Removed { sessions: 0, resets: 0 });
+    world.clock.advance(Duration::from_mins(31));
+    assert_eq!(world.auth.sweep_ended().await.unwrap(), Removed { sessions: 0, resets: 1 });
+    let stolen = world.auth.login("ann", PASSWORD, "test", "here").await.unwrap();
+    let owner = world.auth.refresh(&stolen.refresh_token).await.unwrap();
+    // More than one turn looks at.
+    for n in 0..600 {
+        let session = Session {
+            id: SessionId::fresh(&world.clock, &*world.entropy),
+            user: old.user,
+            refresh_hash: [1; 32],
+            previous: None,
+            device: n.to_string(),
+            created_at: world.clock.now(),
+            used_at: world.clock.now(),
+            expires_at: world.clock.now(),
+        };
+        world.accounts.create(&session).await.unwrap();
+    }
+    world.clock.advance(Duration::from_hours(30 * 24 - 1));
+    // The first has ended, and is kept for a day.
+    assert_eq!(world.auth.sweep_ended().await.unwrap().sessions, 600);
+    assert!(SessionStore::get(&*world.accounts, old.session).await.unwrap().is_some());
+    let owner = world.auth.refresh(&owner.refresh_token).await.unwrap();
+    world.clock.advance(Duration::from_hours(24));
+    assert_eq!(world.auth.sweep_ended().await.unwrap().sessions, 1);
+    assert!(SessionStore::get(&*world.accounts, old.session).await.unwrap().is_none());
+    let answer = world.auth.refresh(&old.refresh_token).await;
+    assert!(matches!(answer, Err(SignInError::InvalidRefreshToken)), "as before it was swept");
+    assert!(world.auth.refresh(&stolen.refresh_token).await.is_err());
+    assert!(world.auth.refresh(&owner.refresh_token).await.is_err(), "reuse ended the session");
 }
 
 #[tokio::test]
