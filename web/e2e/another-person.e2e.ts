@@ -27,6 +27,10 @@ beforeAll(async () => {
   await createChannel(first, 'kitchen');
   second = await first.context().newPage();
   second.setDefaultTimeout(30_000);
+  // A tab that sleeps hears nothing of other tabs either.
+  await second.addInitScript(() => {
+    window.addEventListener('storage', (event) => event.stopImmediatePropagation());
+  });
   await second.routeWebSocket(/\/ws$/, (socket) => {
     if (cut.now) return void socket.close({ code: 4000 });
     cut.sockets.add(socket);
@@ -58,6 +62,23 @@ it('nothing that waited in a tab goes out in the name of whoever came after', as
   await until(() => shown(second), ['before']);
   await until(() => shown(first), ['before']);
   expect(await kept()).not.toContain('of Ann');
+});
+
+it('a tab that is awake makes way as soon as someone else comes', async () => {
+  const third = await first.context().newPage();
+  third.setDefaultTimeout(30_000);
+  // The server would end this connection, and the page with it, when its person goes.
+  await third.routeWebSocket(/\/ws$/, (socket) => {
+    const server = socket.connectToServer();
+    server.onClose(() => {});
+  });
+  await third.goto(on.server.url);
+  await third.getByRole('link', { name: /^Your account: .*@bo/ }).waitFor();
+  await first.getByRole('button', { name: 'Sign out' }).click();
+  await first.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await third.getByRole('link', { name: /^Your account: .*@bo/ }).waitFor();
+  await signUp(first, on.server.url, 'Cy');
+  await third.getByRole('link', { name: /^Your account: .*@cy/ }).waitFor();
 });
 
 it('nothing failed on the pages', () => {

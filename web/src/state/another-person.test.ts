@@ -73,6 +73,16 @@ describe('a tab left open when another person came', () => {
     expect(kept()).not.toContain('draft of me');
   });
 
+  it('is loaded anew as soon as it hears of them, before anything is done in it', async () => {
+    on.clock.keepElsewhere('klatch.person', null);
+    expect([on.state.session, on.clock.restarts]).toEqual(['signed-in', 0]);
+    on.clock.keepElsewhere('klatch.person', 'me');
+    expect([on.state.session, on.clock.restarts]).toEqual(['signed-in', 0]);
+    on.clock.keepElsewhere('klatch.person', 'bo');
+    gone();
+    expect(on.server.socket.closed).toBe(true);
+  });
+
   it('writes nothing over what the other keeps, nor beside it', async () => {
     await boComes();
     on.client.composing.write('r', 'draft of me');

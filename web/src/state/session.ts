@@ -6,7 +6,7 @@ import type { Credentials, Registration } from '../transport';
 import { isUnauthorized } from '../transport/session';
 import { backoffMs } from './backoff';
 import { type Core, isPassing } from './core';
-import type { Unsent } from './unsent';
+import { PERSON_KEY, type Unsent } from './unsent';
 
 export interface SessionListener {
   onSignedIn(): void;
@@ -40,6 +40,9 @@ export class Session {
     core.onUnauthorized = () => this.end(ENDED);
     core.onForbidden = () => void this.lookAgain();
     core.env.onWake(() => void this.lookAgain());
+    core.env.onKept(PERSON_KEY, (userId) => {
+      if (userId !== null) this.yieldTo(userId);
+    });
   }
 
   /** Takes up the session of an earlier visit, if there is one; keeps trying while offline. */

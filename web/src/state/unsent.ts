@@ -9,7 +9,7 @@ import type { Draft, Outgoing, State } from './model';
 
 const KEY = 'klatch.unsent';
 /** Who came into this browser last, in any tab; nothing after they went. */
-const PERSON_KEY = 'klatch.person';
+export const PERSON_KEY = 'klatch.person';
 const SAVE_DELAY_MS = 500;
 /** The newest so many drafts are kept, as long as they are short enough together, */
 const ROOMS_MAX = 50;

@@ -32,7 +32,7 @@ let storage: Storage;
 
 beforeEach(() => {
   storage = new Storage();
-  vi.stubGlobal('window', { localStorage: storage });
+  vi.stubGlobal('window', Object.assign(new EventTarget(), { localStorage: storage }));
 });
 
 afterEach(() => vi.unstubAllGlobals());
@@ -59,6 +59,19 @@ describe('what a page remembers', () => {
     expect(env.remember('klatch.session')).toBe('of the other tab');
     browserEnvironment().forget('klatch.session');
     expect(env.remember('klatch.session')).toBeNull();
+  });
+
+  it('is told of when another tab keeps it, until one has heard enough', () => {
+    const heard: (string | null)[] = [];
+    const stop = browserEnvironment().onKept('k', (value) => heard.push(value));
+    const say = (key: string | null, newValue: string | null) =>
+      window.dispatchEvent(Object.assign(new Event('storage'), { key, newValue }));
+    say('k', 'v');
+    say('other', 'w');
+    say('k', null);
+    stop();
+    say('k', 'late');
+    expect(heard).toEqual(['v', null]);
   });
 
   it('is its own where storage is forbidden', () => {

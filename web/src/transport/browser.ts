@@ -56,7 +56,16 @@ export function browserEnvironment(): Environment {
       memory.delete(key);
       attempt(() => window.localStorage.removeItem(key));
     },
+    onKept,
   };
+}
+
+function onKept(key: string, task: (value: string | null) => void): () => void {
+  const heard = (event: StorageEvent) => {
+    if (event.key === key) task(event.newValue);
+  };
+  window.addEventListener('storage', heard);
+  return () => window.removeEventListener('storage', heard);
 }
 
 /** Does something with the storage; where that is forbidden, nothing. */

@@ -189,4 +189,6 @@ export interface Environment {
   remember(key: string): string | null;
   keep(key: string, value: string): void;
   forget(key: string): void;
+  /** Tells what another tab has just kept under `key`; null: nothing more. The answer stops it. */
+  onKept(key: string, task: (value: string | null) => void): () => void;
 }

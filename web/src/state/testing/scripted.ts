@@ -17,6 +17,7 @@ export class ScriptedClock implements Environment {
 
   #touched = new Set<() => void>();
   #leavers = new Set<() => void>();
+  #listeners = new Set<{ key: string; task: (value: string | null) => void }>();
 
   restarts = 0;
 
@@ -52,6 +53,19 @@ export class ScriptedClock implements Environment {
   remember = (key: string) => this.kept.get(key) ?? null;
   keep = (key: string, value: string) => void this.kept.set(key, value);
   forget = (key: string) => void this.kept.delete(key);
+
+  onKept = (key: string, task: (value: string | null) => void) => {
+    const listener = { key, task };
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Another tab keeps something; it is there for this one before it hears of it. */
+  keepElsewhere(key: string, value: string | null): void {
+    if (value === null) this.forget(key);
+    else this.keep(key, value);
+    for (const listener of [...this.#listeners]) if (listener.key === key) listener.task(value);
+  }
 
   wake(): void {
     for (const task of [...this.#wakers]) task();
