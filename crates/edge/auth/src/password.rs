@@ -1,6 +1,7 @@
 //! Password hashes: Argon2id, a few at a time.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -17,6 +18,13 @@ use crate::config::{ConfigError, HashCost};
 const CHARS_MIN: usize = 10;
 /// Most bytes of a password.
 const BYTES_MAX: usize = 1_000;
+/// Others are served when their threads have worked for more than this part of a hash's time.
+const BUSY_PARTS: u32 = 32;
+/// So many times as long as a hash took the next one waits then.
+const REST: u32 = 2;
+/// Longest such wait.
+const REST_MAX: Duration = Duration::from_millis(100);
+
 /// Hashes and checks passwords on threads that step back for all others, so that those who are in
 /// do not wait for those who come in. At most [`HashCost::at_once`] run, so that sign-ins cannot
 /// eat the memory; at most [`HashCost::waiting_max`] wait.
@@ -95,13 +103,33 @@ impl PasswordPool {
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| broken())?;
         let (argon2, background) = (self.argon2.clone(), Arc::clone(&self.background));
         // The permits go with the work: a caller that goes away does not make room for more.
-        let task = tokio::task::spawn_blocking(move || {
-            let outcome = background.run(&Arc::new(move || work(&argon2)));
-            drop((running, admitted));
+        let task = tokio::spawn(async move {
+            let (began, before) = (Instant::now(), busy());
+            let work = move || background.run(&Arc::new(move || work(&argon2)));
+            let outcome = tokio::task::spawn_blocking(work).await;
+            drop(admitted);
+            let rest = rest(began.elapsed(), busy().saturating_sub(before));
+            tokio::spawn(async move {
+                tokio::time::sleep(rest).await;
+                drop(running);
+            });
             outcome
         });
-        Ok(task.await.map_err(|_| broken())??)
+        Ok(task.await.map_err(|_| broken())?.map_err(|_| broken())??)
     }
+}
+
+/// How long the threads that serve everybody have worked. What they do is counted when they pause.
+fn busy() -> Duration {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+}
+
+/// How long a hash's place stays empty after it. Even a hash that gives its processor to whoever
+/// wants it costs them something: it takes the caches from them. So whoever is served meanwhile
+/// has the processors for themselves most of the time.
+fn rest(took: Duration, busy: Duration) -> Duration {
+    if busy > took / BUSY_PARTS { (took * REST).min(REST_MAX) } else { Duration::ZERO }
 }
 
 fn broken() -> PortError {
@@ -147,5 +175,35 @@ mod tests {
         for answer in waiting {
             assert!(!answer.await.unwrap().unwrap());
         }
+    }
+
+    #[test]
+    fn a_place_rests_only_while_others_are_served_and_not_for_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(ms(32), ms(1)), Duration::ZERO);
+        assert_eq!(rest(ms(32), ms(2)), ms(64));
+        assert_eq!(rest(ms(3_200), ms(3_200)), REST_MAX);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn after_a_hash_beside_others_the_next_one_waits() {
+        const PART: Duration = Duration::from_millis(20);
+        let cost = HashCost { memory_kib: 64, passes: 1, at_once: 1, waiting_max: 1 };
+        let pool = PasswordPool::new(cost, &SeededEntropy::new(1)).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        tokio::spawn(async move {
+            let began = Instant::now();
+            while began.elapsed() < PART {}
+            tell.send(()).unwrap();
+        });
+        let (began, told) = (Instant::now(), parking_lot::Mutex::new(told));
+        // Goes on until the others have paused.
+        let work = move |_: &Argon2<'static>| {
+            told.lock().recv().unwrap();
+            std::thread::sleep(PART);
+        };
+        pool.run(work).await.unwrap();
+        let _place = pool.running.acquire().await.unwrap();
+        assert!(began.elapsed() >= PART + PART * REST, "{:?}", began.elapsed());
     }
 }
