@@ -115,8 +115,8 @@ pub struct Sizes {
     pub hot_readers: u32,
     /// Bytes of each text to a room in which some never read.
     pub slow_text_bytes: usize,
-    /// Pairs of stretches with and without those who never read.
-    pub slow_pairs: u32,
+    /// Times three stretches: all read, all read again, some never read.
+    pub slow_turns: usize,
     /// Connections that are cut.
     pub storm: u32,
     /// Rooms that talk while others sign in.
@@ -154,7 +154,7 @@ impl Default for Sizes {
             readers: 8,
             hot_readers: 1_000,
             slow_text_bytes: 2_000,
-            slow_pairs: 7,
+            slow_turns: 7,
             storm: 5_000,
             login_rooms: 20,
             login_clients: 32,
@@ -194,7 +194,7 @@ impl Sizes {
             history_rooms: 100,
             readers: 2,
             hot_readers: 20,
-            slow_pairs: 1,
+            slow_turns: 1,
             storm: 200,
             login_rooms: 2,
             login_clients: 8,

@@ -22,6 +22,7 @@ const ROWS: [&str; 25] = [
     "history, hot rooms",
     "readers",
     "slow, all read",
+    "slow, all read again",
     "slow, 5 % never read",
     "bare handshakes",
     "storm",
