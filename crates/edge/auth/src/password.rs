@@ -1,7 +1,7 @@
 //! Password hashes: Argon2id, a few at a time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
@@ -10,6 +10,7 @@ use klatch_domain::{Entropy, Rejection};
 use klatch_ports::api::{ServiceError, ServiceResult};
 use klatch_ports::{ErrorKind, PortError};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::background::Background;
 use crate::config::{ConfigError, HashCost};

@@ -1,5 +1,5 @@
-//! One large room in which one in twenty never reads, beside the same room in which all read, twice:
-//! what differs between those two is what the machine makes of the same.
+//! One large room in which one in twenty never reads, beside the same room in which all read. That
+//! one is measured twice: how these two differ is what the machine makes of the same.
 
 use std::collections::BTreeMap;
 
