@@ -22,7 +22,7 @@ const BYTES_MAX: usize = 1_000;
 /// Others are served when their threads have worked for more than this part of a hash's time.
 const BUSY_PARTS: u32 = 32;
 /// So many times as long as a hash took the next one waits then.
-const REST: u32 = 2;
+const REST: u32 = 3;
 /// Longest such wait.
 const REST_MAX: Duration = Duration::from_millis(100);
 
@@ -182,7 +182,7 @@ mod tests {
     fn a_place_rests_only_while_others_are_served_and_not_for_long() {
         let ms = Duration::from_millis;
         assert_eq!(rest(ms(32), ms(1)), Duration::ZERO);
-        assert_eq!(rest(ms(32), ms(2)), ms(64));
+        assert_eq!(rest(ms(32), ms(2)), ms(96));
         assert_eq!(rest(ms(3_200), ms(3_200)), REST_MAX);
     }
 
