@@ -202,7 +202,7 @@ impl Kept {
             written.push(Written::of(record, begin + bytes.len() as u64));
             write_record(record, &mut bytes);
         }
-        write_mark(through, &mut bytes);
+        write_mark(through, begin, &mut bytes);
         file.write_at(&bytes, begin)?;
         file.sync_data()?;
         for record in written {
@@ -267,6 +267,7 @@ impl State {
         while let Some((entry, at)) = walk.next()? {
             match entry {
                 Entry::Record(record) => waiting.push(Written::of(&record, at)),
+                Entry::Pad => {}
                 Entry::Mark(through) => {
                     waiting.drain(..).for_each(|record| self.put(record));
                     self.through = through;

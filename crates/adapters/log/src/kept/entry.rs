@@ -5,7 +5,11 @@
 //! entry  = length of the rest u32 | crc u32 (of the rest) | rest
 //! record = 1 u8 | kind u8 | zero (6) | offset u64 | time u64 | key u128 | body
 //! mark   = 2 u8 | zero (7) | through u64
+//! pad    = 3 u8 | zeros
 //! ```
+//!
+//! A pad stands before each mark, so that the mark ends with a sector: a sector that was synced is
+//! never written again, since a power cut may spoil what it held.
 
 use std::io;
 
@@ -15,7 +19,7 @@ use klatch_ports::log::{Key, Kind, RECORD_BYTES_MAX, Record};
 use klatch_ports::{Offset, PortResult, StreamId};
 
 use super::{PATH, SPREAD};
-use crate::batch::{u32_at, u64_at};
+use crate::batch::{SECTOR, u32_at, u64_at};
 use crate::disk::DiskFile;
 use crate::error::{corrupt, io as port_io};
 
@@ -27,6 +31,7 @@ const MARK: usize = 16;
 pub(super) enum Entry {
     Record(Box<Record>),
     Mark(u64),
+    Pad,
 }
 
 /// Entries of the file, one after the other.
@@ -61,6 +66,7 @@ impl<'a> Walk<'a> {
         let entry = match rest.first() {
             Some(1) => decode_record(rest).map(|record| Entry::Record(Box::new(record))),
             Some(2) => u64_at(rest, 8).map(Entry::Mark),
+            Some(3) => Some(Entry::Pad),
             _ => None,
         };
         let at = self.at;
@@ -78,7 +84,7 @@ impl<'a> Walk<'a> {
         while self.at < self.end {
             match self.next().map_err(port_io(operation))? {
                 Some((Entry::Record(record), _)) => return Ok(Some(*record)),
-                Some((Entry::Mark(_), _)) => {}
+                Some((Entry::Mark(_) | Entry::Pad, _)) => {}
                 None => {
                     let why = format!("{PATH}, byte {}: what is kept here is damaged", self.at);
                     return Err(corrupt(operation, why));
@@ -121,7 +127,17 @@ pub(super) fn write_record(record: &Record, out: &mut Vec<u8>) {
     write_entry(&rest, out);
 }
 
-pub(super) fn write_mark(through: u64, out: &mut Vec<u8>) {
+/// A mark that ends with a sector of the file, in which `out` begins at `begin`.
+pub(super) fn write_mark(through: u64, begin: u64, out: &mut Vec<u8>) {
+    let end = usize::try_from(begin).unwrap_or(0) + out.len() + ENTRY + MARK;
+    let gap = end.next_multiple_of(SECTOR) - end;
+    // No entry is shorter than a mark.
+    let pad = if (1..ENTRY + MARK).contains(&gap) { gap + SECTOR } else { gap };
+    if pad > 0 {
+        let mut rest = vec![3];
+        rest.resize(pad - ENTRY, 0);
+        write_entry(&rest, out);
+    }
     let mut rest = vec![2, 0, 0, 0, 0, 0, 0, 0];
     rest.extend_from_slice(&through.to_le_bytes());
     write_entry(&rest, out);
