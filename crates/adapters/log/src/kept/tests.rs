@@ -49,7 +49,7 @@ fn a_power_cut_while_more_is_kept_spoils_nothing_that_was_kept_before() {
         let sim = SimDisk::new(seed);
         sim.disk().create_dir(DIR).unwrap();
         let kept = Kept::load(&*sim.disk(), 1).unwrap();
-        // Sizes that leave every kind of gap before the end of a sector.
+        // Sizes that leave many kinds of gaps before the end of a sector.
         let body = Bytes::from(vec![1; usize::try_from(seed * 7).unwrap()]);
         let first = Record { body, ..record(3, 7) };
         kept.add(&*sim.disk(), std::slice::from_ref(&first), 20).unwrap();
