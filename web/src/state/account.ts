@@ -26,8 +26,7 @@ export class Account {
 
   /** Ends all sessions, then this one on this side. */
   async signOutEverywhere(): Promise<void> {
-    await this.#core.api.endSessions();
-    this.#session.end();
+    await this.#session.endBy(() => this.#core.api.endSessions());
   }
 
   /** All other devices are signed out by it. */

@@ -30,6 +30,10 @@ export class Session {
   /** Who was signed in last since the page was loaded. */
   #last: UserId | null = null;
   #lookedAt = 0;
+  /** Who is here is ending the session, and waits for the answer. */
+  #ending = false;
+  /** What was told of its end meanwhile. */
+  #told: string | null = null;
   /** Ends the waiting of a look that came too soon after another. */
   #cancelLook: (() => void) | null = null;
 
@@ -88,19 +92,43 @@ export class Session {
     }
   }
 
-  /** Ends the session on the server; on this side it ends in any case. */
+  /** Ends the session on the server, and then on this side. */
   async logout(): Promise<void> {
+    const over = (error: unknown) => {
+      if (!(error instanceof Problem && error.status === 401)) throw error;
+    };
     try {
-      await this.#core.api.logout();
+      await this.endBy(() => this.#core.api.logout().catch(over));
     } catch (error) {
-      const refused = error instanceof Problem && error.status === 401;
-      if (!refused) return this.#core.report(error);
+      this.#core.report(error);
+    }
+  }
+
+  /**
+   * Ends all of the session by asking the server for it. The connection may be told before the
+   * answer is here: who wanted the end need not hear that it came.
+   */
+  async endBy(ask: () => Promise<void>): Promise<void> {
+    this.#ending = true;
+    try {
+      await ask();
+      this.#told = null;
+    } finally {
+      this.#ending = false;
+      const told = this.#told;
+      this.#told = null;
+      // Without an answer it may have been someone else.
+      if (told !== null) this.end(told);
     }
     this.end();
   }
 
   /** Ends the session on this side. With `ended`, words for the form, it was not wanted here. */
   end(ended: string | null = null): void {
+    if (this.#ending) {
+      this.#told = ended;
+      return;
+    }
     const over = this.#core.state.session === 'signed-out';
     if (over && ended === null) return;
     // This page still knows it for the same person; this browser does not.

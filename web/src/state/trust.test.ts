@@ -49,6 +49,39 @@ describe('a session that is ended elsewhere', () => {
     expect(on.server.socket.closed).toBe(true);
   });
 
+  it.each(['everywhere', 'here'])('is not told to whoever ended it: %s', async (where) => {
+    await on.open();
+    on.client.composing.write('r', 'half a sen');
+    const { account, session } = on.client;
+    const ended = where === 'here' ? session.logout() : account.signOutEverywhere();
+    // The connection hears of it before the answer is here.
+    on.server.socket.end(4020);
+    expect(on.state.session).toBe('signed-in');
+    await ended;
+    expect(on.state).toMatchObject({ session: 'signed-out', ended: null, kept: null });
+  });
+
+  it('is told when the one who ends it gets no answer', async () => {
+    await on.open();
+    on.server.failures.set('endSessions', new Problem({ code: 'internal', status: 500 }));
+    const ended = on.client.account.signOutEverywhere();
+    on.server.socket.end(4020);
+    await expect(ended).rejects.toThrow();
+    expect(on.state.session).toBe('signed-out');
+    expect(on.state.ended).toMatch(/signed out/);
+  });
+
+  it('goes on when the server could not end it', async () => {
+    await on.open();
+    on.server.failures.set('logout', new Problem({ code: 'internal', status: 500 }));
+    await on.client.session.logout();
+    expect(on.state.session).toBe('signed-in');
+    expect(on.state.notices).toHaveLength(1);
+    on.server.socket.end(4020);
+    await settle();
+    expect(on.state.session).toBe('signed-out');
+  });
+
   it('keeps nothing for anyone else', async () => {
     await on.open();
     on.client.composing.write('r', 'half a sen');
