@@ -13,14 +13,14 @@ use thread_priority::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 #[cfg(target_os = "linux")]
-use crate::nudge::Nudge;
+use crate::hops::Hops;
 
 /// How long the work may wait for processors that nobody wants: a machine that has none to spare
 /// for so long is busy for good.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// `SCHED_IDLE`. Niceness alone is not enough: a nice thread keeps its processor for some
 /// milliseconds when somebody else wakes up, and those who send would feel it. Where the kernel
-/// lets others wait all the same, [`Nudge`] helps.
+/// lets others wait all the same, [`Hops`] help.
 #[cfg(target_os = "linux")]
 const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
 /// A tenth of what others get, where all processors are wanted.
@@ -70,9 +70,9 @@ where
     W: Fn() -> T + Send + Sync + 'static,
 {
     start(move || {
-        // Begun before this thread steps back, so that these do not.
+        // Begun before this thread steps back, so that the one that moves it does not.
         #[cfg(target_os = "linux")]
-        let _nudge = Nudge::begin();
+        let hops = Hops::begin();
         #[cfg(target_os = "linux")]
         if let Err(error) =
             set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, IDLE)
@@ -80,6 +80,8 @@ where
             tracing::debug!(?error, "work runs at the priority of everything else");
         }
         let done = work();
+        #[cfg(target_os = "linux")]
+        drop(hops);
         drop(slot);
         done
     })

@@ -1,86 +1,113 @@
-//! Makes processors look up from work that stands back for everything else.
+//! Moves work that stands back for everything else from processor to processor.
 //!
-//! A thread of `SCHED_IDLE` gives way to whoever wakes up. But traces show that a processor which
-//! computes for another thread may notice only at its next tick that somebody waits, up to four
-//! milliseconds later (Linux 6.18, 250 ticks a second); and since a processor with such work counts
-//! as free, threads are woken up just there. A thread that is bound to a processor and wakes up
-//! every now and then brings the tick forward: with its timer the processor looks who else waits.
+//! A thread of `SCHED_IDLE` gives way to whoever wakes up. But traces (Linux 6.18, 250 ticks a
+//! second) show two ways in which others wait for it all the same. A processor that computes for
+//! it may notice only at its next tick, up to four milliseconds later, that somebody was woken up
+//! just there. And a processor with such work is never without any, so it does not look for those
+//! who queue up at another one. Moving the work away cures both: the processor that it leaves has
+//! nothing to do for a moment, and takes whoever waits, there or elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
 
-/// How long a processor may go without a look. Each costs it a few microseconds.
-const PAUSE: Duration = Duration::from_micros(300);
-/// Larger machines are left alone: on few of their processors is such work, and so many threads
-/// would cost more than they bring.
+/// How long the work stays. Each move costs some microseconds, and what the caches held of it.
+const STAY: Duration = Duration::from_micros(300);
+/// Larger machines are left alone: few of their processors have such work, and from one to another
+/// may be far.
 const PROCESSORS_MAX: usize = 4;
-/// These threads call nothing deep.
+/// The thread calls nothing deep.
 const STACK_BYTES: usize = 64 << 10;
 
-/// Processors look up as long as this lives.
+/// The thread that began this is moved as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Nudge(Arc<AtomicBool>);
+pub(crate) struct Hops {
+    over: Arc<AtomicBool>,
+    mover: Option<JoinHandle<()>>,
+}
 
-impl Nudge {
-    /// Starts a thread for each processor that this process may use, which takes some 30 µs each.
-    /// They have the priority of the thread that calls. Without them nothing is lost but time.
+impl Hops {
+    /// Moves the calling thread among the processors that it may use, from a thread of the caller's
+    /// priority, which takes some 30 µs to start. Without it nothing is lost but time.
     pub(crate) fn begin() -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let allowed = sched_getaffinity(None).unwrap_or_default();
-        let processors: Vec<usize> =
-            (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).collect();
-        if processors.len() <= PROCESSORS_MAX {
-            for processor in processors {
-                let over = Arc::clone(&over);
-                let thread = std::thread::Builder::new().name("klatch-nudge".to_owned());
-                let started =
-                    thread.stack_size(STACK_BYTES).spawn(move || look_up(processor, &over));
-                if let Err(error) = started {
-                    tracing::debug!(%error, "a processor is not told to look up");
-                }
-            }
+        let processors = processors();
+        if !(2..=PROCESSORS_MAX).contains(&processors.len()) {
+            return Self { over, mover: None };
         }
-        Self(over)
+        let (worker, told) = (gettid(), Arc::clone(&over));
+        let thread = thread::Builder::new().name("klatch-hops".to_owned()).stack_size(STACK_BYTES);
+        let mover = thread.spawn(move || move_on(worker, &processors, &told));
+        if let Err(error) = &mover {
+            tracing::debug!(%error, "a hash stays where it is");
+        }
+        Self { over, mover: mover.ok() }
     }
 }
 
-impl Drop for Nudge {
+impl Drop for Hops {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.over.store(true, Ordering::Release);
+        // Waited for: the number of a thread that has ended may soon be another one's.
+        if let Some(mover) = self.mover.take() {
+            mover.thread().unpark();
+            mover.join().ok();
+        }
     }
 }
 
-fn look_up(processor: usize, over: &AtomicBool) {
-    let mut own = CpuSet::new();
-    own.set(processor);
-    if let Err(error) = sched_setaffinity(None, &own) {
-        tracing::debug!(%error, "a processor is not told to look up");
-        return;
-    }
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(PAUSE);
+fn processors() -> Vec<CpuSet> {
+    let allowed = sched_getaffinity(None).unwrap_or_default();
+    let alone = |processor| {
+        let mut set = CpuSet::new();
+        set.set(processor);
+        set
+    };
+    (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)).map(alone).collect()
+}
+
+fn move_on(worker: Pid, processors: &[CpuSet], over: &AtomicBool) {
+    for processor in processors.iter().cycle() {
+        thread::park_timeout(STAY);
+        if over.load(Ordering::Acquire) {
+            return;
+        }
+        // A processor that was taken from this process meanwhile is passed over.
+        sched_setaffinity(Some(worker), processor).ok();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Instant;
+
+    use rustix::thread::sched_getcpu;
+
     use super::*;
 
     #[test]
-    fn a_thread_for_each_processor_wakes_up_until_the_work_is_over() {
-        let allowed = sched_getaffinity(None).unwrap();
-        let processors = (0..CpuSet::MAX_CPU).filter(|it| allowed.is_set(*it)).count();
-        let nudge = Nudge::begin();
-        let threads = Arc::downgrade(&nudge.0);
-        std::thread::sleep(PAUSE * 20);
-        let expected = if processors <= PROCESSORS_MAX { processors } else { 0 };
-        assert_eq!(threads.strong_count(), expected + 1);
-        drop(nudge);
-        while threads.strong_count() > 0 {
-            std::thread::yield_now();
+    fn work_is_on_every_processor_in_turn() {
+        let allowed = processors().len();
+        let hops = Hops::begin();
+        let expected = if allowed <= PROCESSORS_MAX { allowed } else { 1 };
+        let (begun, mut seen) = (Instant::now(), BTreeSet::new());
+        while seen.len() < expected && begun.elapsed() < Duration::from_secs(10) {
+            seen.insert(sched_getcpu());
         }
+        assert!(seen.len() >= expected, "only on {seen:?} of {allowed}");
+        drop(hops);
+    }
+
+    #[test]
+    fn nobody_is_moved_any_more_when_it_is_over() {
+        let hops = Hops::begin();
+        thread::sleep(STAY * 5);
+        let over = Arc::downgrade(&hops.over);
+        drop(hops);
+        assert_eq!(over.strong_count(), 0);
     }
 }

@@ -10,6 +10,8 @@ mod config;
 mod credentials;
 mod foreign;
 mod gone;
+#[cfg(target_os = "linux")]
+mod hops;
 mod invitations;
 mod jwks;
 mod jwt;
@@ -20,8 +22,6 @@ mod login;
 mod made;
 mod manage;
 mod names;
-#[cfg(target_os = "linux")]
-mod nudge;
 mod one_time;
 mod password;
 mod provision;
