@@ -58,16 +58,25 @@ export class Composing {
     const { text, mode, aside } = this.#draft(roomId);
     const content = text.replace(/^\n+/, '').trimEnd();
     if (content.trim() === '') return;
+    this.#set(roomId, { text: mode.kind === 'edit' ? (aside ?? '') : '', mode: { kind: 'new' } });
     if (mode.kind === 'edit') {
-      const entry = this.#own(roomId).find((m) => m.messageId === mode.messageId);
-      if (entry && entry.content !== content) {
-        void this.#sending.edit(roomId, mode.messageId, content);
-      }
+      void this.#mend(roomId, mode.messageId, content);
     } else {
       this.#typing.sent();
       this.#sending.send(roomId, content, mode.kind === 'reply' ? mode.messageId : null);
     }
-    this.#set(roomId, { text: mode.kind === 'edit' ? (aside ?? '') : '', mode: { kind: 'new' } });
+  }
+
+  /** Whether the message may still be edited the server says: it need not be loaded here. */
+  async #mend(roomId: RoomId, messageId: MessageId, content: string): Promise<void> {
+    const entry = this.#own(roomId).find((m) => m.messageId === messageId);
+    if (entry?.content === content) return;
+    const outcome = await this.#sending.edit(roomId, messageId, content);
+    const { text, mode } = this.#draft(roomId);
+    const busy = mode.kind !== 'new' || text.trim() !== '';
+    // The words are not lost, unless that would be in the way of others.
+    if (outcome !== 'later' || busy || this.#core.state.me === null) return;
+    this.#set(roomId, { text: content, mode: { kind: 'edit', messageId } });
   }
 
   #draft(roomId: RoomId): Draft {

@@ -4,7 +4,7 @@ import type { ClientFrame } from '../protocol/frames';
 import { Problem } from '../protocol/problem';
 import type { CommandReceipt, MessageId, NewMessage, RoomId, SendReceipt } from '../protocol/types';
 import { backoffMs } from './backoff';
-import type { Core } from './core';
+import { type Core, isPassing } from './core';
 import type { Live } from './live';
 import type { Outgoing } from './model';
 
@@ -23,6 +23,9 @@ const AT_ONCE = 8;
 const CHANGE_REPEATS = 3;
 const SLOWER =
   'That was a little too fast for the server. What you wrote goes out by itself in a moment.';
+
+/** What became of a change; `later`: trying again may help. */
+export type Outcome = 'done' | 'refused' | 'later';
 
 export class Sending {
   readonly #core: Core;
@@ -70,13 +73,13 @@ export class Sending {
     this.#cancelPause = null;
   }
 
-  edit(roomId: RoomId, messageId: MessageId, content: string): Promise<void> {
+  edit(roomId: RoomId, messageId: MessageId, content: string): Promise<Outcome> {
     const frame: ClientFrame = { type: 'edit', payload: { roomId, messageId, content } };
     const rest = () => this.#core.api.edit(roomId, messageId, content);
     return this.#change({ kind: 'edit', roomId, content }, messageId, frame, rest);
   }
 
-  remove(roomId: RoomId, messageId: MessageId): Promise<void> {
+  remove(roomId: RoomId, messageId: MessageId): Promise<Outcome> {
     const frame: ClientFrame = { type: 'delete', payload: { roomId, messageId } };
     const rest = () => this.#core.api.remove(roomId, messageId);
     return this.#change({ kind: 'delete', roomId, content: '' }, messageId, frame, rest);
@@ -175,7 +178,7 @@ export class Sending {
     messageId: MessageId,
     frame: ClientFrame,
     rest: () => Promise<CommandReceipt>,
-  ): Promise<void> {
+  ): Promise<Outcome> {
     const { store } = this.#core;
     store.dispatch({ type: 'change/begun', messageId, change });
     try {
@@ -186,10 +189,12 @@ export class Sending {
       });
       const seq = typeof answer?.seq === 'number' ? answer.seq : undefined;
       store.dispatch({ type: 'change/acknowledged', messageId, seq });
+      return 'done';
     } catch (error) {
       store.dispatch({ type: 'change/dropped', messageId });
-      const passing = isDisconnect(error);
-      this.#core.report(passing ? new Problem({ code: 'offline' }) : error);
+      const told = isDisconnect(error) ? new Problem({ code: 'offline' }) : error;
+      this.#core.report(told);
+      return isPassing(told) ? 'later' : 'refused';
     }
   }
 }

@@ -44,36 +44,6 @@ describe('a draft', () => {
     expect(texts()).toEqual([]);
   });
 
-  it('that waits behind an edit is kept, the edit is not', async () => {
-    on.client.composing.write('r', 'waits');
-    on.client.composing.edit('r', idOf(1));
-    on.client.composing.write('r', 'message 1, mended');
-    await on.reload();
-    expect(on.state.drafts).toEqual({ r: { text: 'waits', mode: { kind: 'new' } } });
-  });
-
-  it('with nothing behind an edit is neither read nor written while one types', async () => {
-    let touched = 0;
-    const { remember, keep, forget } = on.clock;
-    const counted =
-      <A extends [string, ...string[]], R>(task: (...args: A) => R) =>
-      (...args: A): R => {
-        if (args[0] === 'klatch.unsent') touched += 1;
-        return task(...args);
-      };
-    on.clock.remember = counted(remember);
-    on.clock.keep = counted(keep);
-    on.clock.forget = counted(forget);
-    on.client.composing.edit('r', idOf(1));
-    for (const text of ['m', 'me', 'mes', '']) on.client.composing.write('r', text);
-    await on.clock.advance(2_000);
-    expect(touched).toBe(0);
-    on.client.composing.cancel('r');
-    on.client.composing.write('r', 'new words');
-    await on.clock.advance(2_000);
-    expect(kept()).toContain('new words');
-  });
-
   it('of another tab is left as it is', async () => {
     const other = await on.tab();
     on.client.composing.write('r', 'here');
@@ -82,6 +52,119 @@ describe('a draft', () => {
     on.client.composing.write('r', 'here, still');
     await on.reload();
     expect(texts().toSorted()).toEqual(['here, still', 'there']);
+  });
+});
+
+describe('an unfinished edit', () => {
+  const MENDED = 'message 1, mended';
+  const edit = { kind: 'edit', messageId: idOf(1) };
+  const edits = () => on.server.socket.sent.filter((frame) => frame.type === 'edit');
+
+  beforeEach(() => {
+    on.client.composing.write('r', 'waits');
+    on.client.composing.edit('r', idOf(1));
+    on.client.composing.write('r', MENDED);
+  });
+
+  it('survives loading the page anew, with the draft that waits behind it', async () => {
+    await on.reload();
+    expect(on.state.drafts).toEqual({ r: { text: MENDED, mode: edit, aside: 'waits' } });
+    on.client.composing.cancel('r');
+    expect(on.state.drafts.r).toEqual({ text: 'waits', mode: { kind: 'new' } });
+  });
+
+  it('survives with nothing behind it', async () => {
+    on.client.composing.cancel('r');
+    on.client.composing.write('r', '');
+    on.client.composing.edit('r', idOf(1));
+    on.client.composing.write('r', MENDED);
+    await on.reload();
+    expect(on.state.drafts).toEqual({ r: { text: MENDED, mode: edit, aside: '' } });
+  });
+
+  it('that was emptied leaves the draft behind it', async () => {
+    on.client.composing.write('r', ' ');
+    await on.reload();
+    expect(on.state.drafts).toEqual({ r: { text: 'waits', mode: { kind: 'new' } } });
+  });
+
+  it('is written when one pauses, not at every key', async () => {
+    await on.clock.advance(1_000);
+    let written = 0;
+    const { keep } = on.clock;
+    on.clock.keep = (key, value) => {
+      if (key === 'klatch.unsent') written += 1;
+      keep(key, value);
+    };
+    for (const text of ['m', 'me', 'mes']) on.client.composing.write('r', text);
+    expect(written).toBe(0);
+    await on.clock.advance(1_000);
+    expect(written).toBe(1);
+  });
+
+  it.each(['submit', 'cancel'] as const)('is gone at once after %s', async (end) => {
+    await on.clock.advance(1_000);
+    expect(kept()).toContain(MENDED);
+    on.client.composing[end]('r');
+    expect(kept()).not.toContain(MENDED);
+    expect(kept()).toContain('waits');
+  });
+
+  it('counts with the draft behind it towards what is kept', async () => {
+    on.client.composing.write('r', 'x'.repeat(150_000));
+    on.clock.leave();
+    on.clock.time += 1_000;
+    on.client.composing.write('s', 'y'.repeat(100_000));
+    on.clock.leave();
+    expect(kept().length).toBeLessThan(110_000);
+  });
+
+  it('is not left behind for anybody else, nor when the person signs out', async () => {
+    await on.clock.advance(1_000);
+    on.server.me = { ...ME, userId: 'someone else' };
+    await on.reload();
+    expect([on.state.drafts, kept().includes(MENDED)]).toEqual([{}, false]);
+    on.client.composing.write('r', 'of the other');
+    await on.clock.advance(1_000);
+    await on.client.session.logout();
+    on.clock.leave();
+    expect(kept()).not.toContain('of the other');
+  });
+
+  it('goes out after the page was loaded anew, also of a message that is not loaded', async () => {
+    await on.reload();
+    on.server.socket.hello();
+    await settle();
+    expect(on.state.timelines.r).toBeUndefined();
+    on.client.composing.submit('r');
+    await settle();
+    expect(edits().map((frame) => frame.payload)).toEqual([
+      { roomId: 'r', messageId: idOf(1), content: MENDED },
+    ]);
+  });
+
+  it('that could not be sent for now is up for editing again', async () => {
+    on.client.composing.cancel('r');
+    on.client.composing.write('r', '');
+    on.client.composing.edit('r', idOf(1));
+    on.client.composing.write('r', MENDED);
+    on.client.composing.submit('r');
+    expect(on.state.drafts.r?.mode.kind).toBe('new');
+    on.server.socket.end(1006);
+    await settle();
+    expect(on.state.drafts.r).toEqual({ text: MENDED, mode: edit });
+  });
+
+  it('that was refused is not', async () => {
+    on.client.composing.cancel('r');
+    on.client.composing.write('r', '');
+    on.client.composing.edit('r', idOf(1));
+    on.client.composing.write('r', MENDED);
+    on.client.composing.submit('r');
+    const { requestId = '' } = on.server.socket.last('edit') ?? {};
+    on.server.socket.say('error', { code: 'forbidden', detail: 'no' }, requestId);
+    await settle();
+    expect(on.state.drafts.r?.mode.kind).toBe('new');
   });
 });
 

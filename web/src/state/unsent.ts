@@ -1,6 +1,6 @@
 /**
- * Keeps in this browser what was not sent yet, drafts and messages on their way, so that it survives
- * loading the page anew.
+ * Keeps in this browser what was not sent yet, drafts, unfinished edits and messages on their way, so
+ * that it survives loading the page anew.
  */
 
 import type { MessageId, RoomId, UserId } from '../protocol/types';
@@ -24,8 +24,10 @@ const BY_ITSELF_MS = 3_600_000;
 const LATE = 'This was not sent before the page was closed.';
 
 interface Saved {
+  /** The draft; while a message is edited what waits behind it, which may be nothing. */
   text: string;
   replyTo?: MessageId;
+  edit?: { messageId: MessageId; text: string };
   /** When it was written last, in ms since the epoch. */
   at: number;
 }
@@ -96,7 +98,6 @@ export class Unsent {
     if (drafts === before.drafts && outbox === before.outbox) return;
     this.#seen = { drafts, outbox };
     if (session !== 'signed-in') return this.#rest();
-    // An edit with nothing behind it leaves nothing to keep, before as after.
     const worth = (draft: Draft | undefined) => savedOf(draft, 0) !== null;
     const changed = Object.keys(drafts)
       .filter((room) => drafts[room] !== before.drafts[room])
@@ -106,7 +107,9 @@ export class Unsent {
     this.#moved ||= outbox !== before.outbox;
     if (this.#dirty.size === 0 && !this.#moved) return;
     // What was sent must not come back as a draft, however soon the page goes.
-    if (changed.some((roomId) => !worth(drafts[roomId]))) this.#save();
+    const over = (room: RoomId) =>
+      !worth(drafts[room]) || editOver(before.drafts[room], drafts[room]);
+    if (changed.some(over)) this.#save();
     else this.#cancel ??= this.#core.env.after(SAVE_DELAY_MS, this.#save);
   }
 
@@ -151,18 +154,37 @@ function timely(outgoing: Outgoing, now: number): Outgoing {
     : outgoing;
 }
 
-/** What is worth keeping of a draft. Of an edit only what waits behind it is: the rest was said. */
+function editOver(before: Draft | undefined, now: Draft | undefined): boolean {
+  return before?.mode.kind === 'edit' && now?.mode.kind !== 'edit';
+}
+
+/** What is worth keeping of a draft; an edit that was emptied leaves what waits behind it. */
 function savedOf(draft: Draft | undefined, at: number): Saved | null {
   if (draft === undefined) return null;
   const { mode } = draft;
   const text = mode.kind === 'edit' ? (draft.aside ?? '') : draft.text;
-  if (text.trim() === '') return null;
+  if (mode.kind === 'edit' && !isBlank(draft.text)) {
+    return { text, edit: { messageId: mode.messageId, text: draft.text }, at };
+  }
+  if (isBlank(text)) return null;
   return mode.kind === 'reply' ? { text, replyTo: mode.messageId, at } : { text, at };
 }
 
-function draftOf({ text, replyTo }: Saved): Draft {
+function draftOf({ text, replyTo, edit }: Saved): Draft {
+  if (edit !== undefined) {
+    const { messageId } = edit;
+    return { text: edit.text, mode: { kind: 'edit', messageId }, aside: text };
+  }
   if (replyTo === undefined) return { text, mode: { kind: 'new' } };
   return { text, mode: { kind: 'reply', messageId: replyTo } };
+}
+
+function isBlank(text: string): boolean {
+  return text.trim() === '';
+}
+
+function charsOf({ text, edit }: Saved): number {
+  return text.length + (edit?.text.length ?? 0);
 }
 
 /** The newest of them. */
@@ -172,9 +194,10 @@ function bounded(rooms: Readonly<Record<RoomId, Saved>>, now: number): Record<Ro
     .filter(([, { at }]) => now - at < AGE_MAX_MS)
     .toSorted(([, a], [, b]) => b.at - a.at)
     .slice(0, ROOMS_MAX)
-    .filter(([, { text }]) => {
-      if (text.length > left) return false;
-      left -= text.length;
+    .filter(([, saved]) => {
+      const chars = charsOf(saved);
+      if (chars > left) return false;
+      left -= chars;
       return true;
     });
   return Object.fromEntries(kept);
@@ -202,7 +225,12 @@ function isSaved(value: unknown): value is Saved {
   if (!isObject(value) || typeof value.text !== 'string' || typeof value.at !== 'number') {
     return false;
   }
+  if (value.edit !== undefined && !isEdit(value.edit)) return false;
   return value.replyTo === undefined || typeof value.replyTo === 'string';
+}
+
+function isEdit(value: unknown): boolean {
+  return isObject(value) && typeof value.messageId === 'string' && typeof value.text === 'string';
 }
 
 function isOutgoing(value: unknown): value is Outgoing {
