@@ -2,7 +2,7 @@
 
 import type { Locator, Page, Route } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createChannel, pageErrors, until } from './browser';
+import { createChannel, pageErrors, say, until } from './browser';
 import { stage } from './stage';
 
 const on = stage();
@@ -11,11 +11,7 @@ let root: Page;
 beforeAll(async () => {
   root = await on.administrator();
   const phone = await on.open();
-  await phone.goto(on.server.url);
-  await phone.getByLabel('User name or e-mail').fill('root');
-  await phone.getByLabel('Password').fill('a long enough sentence');
-  await phone.getByRole('button', { name: 'Sign in' }).click();
-  await phone.getByRole('heading', { name: /^Hello/ }).waitFor();
+  await signIn(phone, 'root');
   await phone.context().close();
   await on.person('Ann');
 });
@@ -27,6 +23,14 @@ function focused(page: Page): Promise<string> {
     const name = element?.getAttribute('aria-label') ?? element?.textContent?.trim();
     return `${element?.localName}: ${name}`;
   });
+}
+
+async function signIn(page: Page, name: string): Promise<void> {
+  await page.goto(on.server.url);
+  await page.getByLabel('User name or e-mail').fill(name);
+  await page.getByLabel('Password').fill('a long enough sentence');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: /^Hello/ }).waitFor();
 }
 
 /** Does with the keyboard what a click does. */
@@ -104,6 +108,70 @@ describe('a heading takes the focus', () => {
     await isOn('a: API tokens');
     await root.getByRole('heading', { name: 'API tokens' }).waitFor();
     await isOn('a: API tokens');
+  });
+});
+
+describe('from page to page', () => {
+  it('the heading after signing in, and after leaving a page or a room', async () => {
+    const page = await on.open();
+    const has = (name: string) => until(() => focused(page), name);
+    const use = (name: string | RegExp) => press(page.getByRole('button', { name }));
+    await signIn(page, 'ann');
+    await has('h1: Hello, Ann');
+    await press(page.getByRole('link', { name: /^Your account/ }));
+    await page.getByLabel('Password now').focus();
+    await page.goBack();
+    await has('h1: Hello, Ann');
+    await press(page.locator('.home-actions button', { hasText: 'Browse channels' }));
+    await has('h1: Browse channels');
+    await use('Join kitchen');
+    await has('textarea: Message kitchen');
+    await use('Leave this room');
+    await press(page.getByRole('dialog').getByRole('button', { name: 'Leave' }));
+    await has('h1: Hello, Ann');
+    await page.context().close();
+  });
+
+  it('on a phone the heading of what was chosen in the drawer', async () => {
+    const page = await on.open({ viewport: { width: 360, height: 780 }, hasTouch: true });
+    // Without a fine pointer the composer does not take the focus by itself.
+    const client = await page.context().newCDPSession(page);
+    await client.send('Emulation.setEmulatedMedia', {
+      features: [{ name: 'pointer', value: 'coarse' }],
+    });
+    const has = (name: string) => until(() => focused(page), name);
+    await signIn(page, 'root');
+    await has('h1: Hello, Root');
+    await press(page.getByRole('button', { name: /^Rooms/ }));
+    await press(page.getByRole('link', { name: /^Your account/ }));
+    await has('h1: Your account');
+    await press(page.getByRole('button', { name: /^Rooms/ }));
+    await press(page.locator('.room-item', { hasText: 'kitchen' }));
+    await has('h1: kitchen');
+    await press(page.getByRole('button', { name: /^Rooms/ }));
+    await page.keyboard.press('Escape');
+    await until(async () => (await focused(page)).startsWith('button: Rooms'), true);
+    await page.context().close();
+  });
+});
+
+describe('in a room', () => {
+  it('the button of the list of members, the box, and the message have it back', async () => {
+    await root.goto(`${on.server.url}/#/`);
+    await press(root.locator('.home-actions button', { hasText: 'kitchen' }));
+    await say(root, 'kitchen', 'to be answered');
+    await press(button(/members?: show the list/));
+    await press(button('Close the list of members'));
+    await isOn('button: 1 member: show the list');
+    const row = root.locator('.message[data-seq]', { hasText: 'to be answered' });
+    await row.focus();
+    await root.keyboard.press('r');
+    await press(button('Cancel reply'));
+    await isOn('textarea: Message kitchen');
+    await row.focus();
+    await press(row.getByRole('button', { name: 'Delete' }));
+    await press(root.getByRole('dialog').getByRole('button', { name: 'Delete' }));
+    await until(async () => (await focused(root)).includes('Message deleted'), true);
   });
 });
 

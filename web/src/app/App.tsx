@@ -7,6 +7,7 @@ import { Notices } from '../features/notices/Notices';
 import type { RoomId } from '../protocol/types';
 import { useSelect } from '../state/react';
 import { totalUnread } from '../state/selectors';
+import { useKeptFocus } from '../ui/kept-focus';
 import { Logo } from '../ui/Logo';
 import { placeOf } from './place';
 import { goInstead, type Route, roomHref, useRoute } from './route';
@@ -19,6 +20,7 @@ export function App() {
   const waiting = useSelect((s) => s.link.phase === 'waiting');
   const route = useRoute();
   useTitle(route);
+  useKeptFocus();
   if (session === 'unknown') return <Splash waiting={waiting} />;
   if (route.page === 'reset') {
     return <ResetPage key={route.token} token={route.token} onDone={() => goInstead('#/')} />;

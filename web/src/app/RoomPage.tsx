@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useState } from 'react';
+import { type ReactNode, useCallback, useEffect, useRef, useState } from 'react';
 import { Composer } from '../features/composer/Composer';
 import { InvitationsDialog } from '../features/invitations/InvitationsDialog';
 import { MembersPanel } from '../features/members/MembersPanel';
@@ -21,6 +21,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
   const title = useSelect((s) => (room ? titleOf(s, room) : 'this room'));
   const failed = useSelect((s) => s.timelines[roomId]?.status === 'failed');
   const [members, setMembers] = useState(false);
+  const membersButton = useRef<HTMLButtonElement>(null);
   const [inviting, setInviting] = useState(false);
   useEffect(() => {
     void client.rooms.open(roomId);
@@ -42,6 +43,7 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
           room={room}
           menu={menu}
           membersShown={members}
+          membersButton={membersButton}
           onToggleMembers={() => setMembers(!members)}
           onLeft={() => go('#/')}
         />
@@ -64,7 +66,10 @@ export function RoomPage({ roomId, menu }: { roomId: RoomId; menu: ReactNode }) 
         {room && members && (
           <MembersPanel
             room={room}
-            onClose={() => setMembers(false)}
+            onClose={() => {
+              setMembers(false);
+              membersButton.current?.focus();
+            }}
             onInvite={() => setInviting(true)}
           />
         )}

@@ -10,6 +10,7 @@ import { useSelect } from '../state/react';
 import { joinedRooms, titleOf, totalUnread } from '../state/selectors';
 import { Button, IconButton } from '../ui/Button';
 import { Icon } from '../ui/Icon';
+import { noteFocus } from '../ui/kept-focus';
 import { Logo } from '../ui/Logo';
 import { AccountPages } from './AccountPages';
 import { AdminPages } from './AdminPages';
@@ -207,7 +208,7 @@ function Drawer({ narrow, open, onClose, children }: DrawerProps) {
   const side = useRef<HTMLElement>(null);
   useEffect(() => {
     if (!open) return;
-    const before = document.activeElement;
+    const goBack = noteFocus();
     const first = side.current?.querySelector<HTMLElement>('a[tabindex="0"], button');
     first?.focus();
     const onKey = (event: KeyboardEvent) => {
@@ -216,7 +217,7 @@ function Drawer({ narrow, open, onClose, children }: DrawerProps) {
     document.addEventListener('keydown', onKey);
     return () => {
       document.removeEventListener('keydown', onKey);
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      goBack();
     };
   }, [open, onClose]);
   return (

@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef } from 'react';
 import { IconButton } from './Button';
-import { useKeptFocus } from './kept-focus';
+import { noteFocus } from './kept-focus';
 import './dialog.css';
 
 interface Props {
@@ -13,14 +13,13 @@ interface Props {
 export function Dialog({ title, onClose, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useKeptFocus(ref);
   useEffect(() => {
     const dialog = ref.current;
-    const before = document.activeElement;
+    const goBack = noteFocus();
     dialog?.showModal();
     return () => {
       dialog?.close();
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      goBack();
     };
   }, []);
   return (

@@ -1,5 +1,4 @@
-import { type ReactNode, useRef } from 'react';
-import { useKeptFocus } from './kept-focus';
+import type { ReactNode } from 'react';
 import './sheet.css';
 
 interface Props {
@@ -7,13 +6,11 @@ interface Props {
   children: ReactNode;
 }
 
-/** A page of parts that scrolls. What goes from it leaves the focus to a heading. */
+/** A page of parts that scrolls. */
 export function Sheet({ label, children }: Props) {
-  const ref = useRef<HTMLElement>(null);
-  useKeptFocus(ref);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: keys scroll what has nothing to act on
-    <section className="sheet" aria-label={label} tabIndex={0} ref={ref}>
+    <section className="sheet" aria-label={label} tabIndex={0}>
       {children}
     </section>
   );

@@ -1,4 +1,4 @@
-import { useEffect, useId, useState } from 'react';
+import { useEffect, useId, useRef, useState } from 'react';
 import type { User } from '../protocol/types';
 import { Avatar } from './Avatar';
 import { BotMark } from './BotMark';
@@ -24,11 +24,17 @@ export function UserPicker({ label, search, chosen, onChange, single, without }:
   const [query, setQuery] = useState('');
   const { found, status } = useSearch(search, query);
   const listId = useId();
+  const box = useRef<HTMLInputElement>(null);
   const taken = new Set(chosen.map((u) => u.userId));
   const offered = found.filter((u) => !taken.has(u.userId) && !without?.has(u.userId));
   const choose = (user: User) => {
     onChange(single ? [user] : [...chosen, user]);
     setQuery('');
+    box.current?.focus();
+  };
+  const drop = (user: User) => {
+    onChange(chosen.filter((u) => u.userId !== user.userId));
+    box.current?.focus();
   };
   return (
     <div className="picker">
@@ -40,13 +46,14 @@ export function UserPicker({ label, search, chosen, onChange, single, without }:
               <IconButton
                 icon="close"
                 label={`Remove ${user.displayName || user.username}`}
-                onClick={() => onChange(chosen.filter((u) => u.userId !== user.userId))}
+                onClick={() => drop(user)}
               />
             </li>
           ))}
         </ul>
       )}
       <Field
+        ref={box}
         label={label}
         type="search"
         placeholder="Type a name"

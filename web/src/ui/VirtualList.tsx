@@ -27,6 +27,8 @@ export interface VirtualListHandle {
   scrollToKey(key: string): void;
   /** Scrolls only as far as needed to see the row whole. */
   reveal(key: string): void;
+  /** From here keys scroll, and Tab leads to the rows. */
+  focus(): void;
 }
 
 interface Props<T> {
@@ -57,7 +59,7 @@ export function VirtualList<T>(props: Props<T>) {
   const list = useVirtual(props);
   const [first, end] = list.range;
   return (
-    <div className="vlist" ref={list.scroller} onScroll={list.onScroll} tabIndex={-1}>
+    <div className="vlist" ref={list.scroller} onScroll={list.onScroll} tabIndex={-1} data-place>
       <div className="vlist-space" style={{ height: totalOf(list.layout) }}>
         {/* biome-ignore lint/a11y/useSemanticElements: rows are positioned blocks, not li boxes */}
         <div
@@ -194,6 +196,7 @@ function useHandle(
       refresh();
     };
     return {
+      focus: () => scroller.current?.focus({ preventScroll: true }),
       scrollToEnd: () => hold('end'),
       scrollToKey: (key) => hold([{ key, offset: viewHeight() * 0.3 }]),
       reveal: (key) => {

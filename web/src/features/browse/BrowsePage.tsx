@@ -1,11 +1,10 @@
-import { type ReactNode, useCallback, useRef, useState } from 'react';
+import { type ReactNode, useCallback, useState } from 'react';
 import { mayGoAbout } from '../../protocol/permission';
 import type { Room, RoomId } from '../../protocol/types';
 import { useClient, useSelect } from '../../state/react';
 import { useList } from '../../state/use-list';
 import { Button } from '../../ui/Button';
 import { Icon } from '../../ui/Icon';
-import { useKeptFocus } from '../../ui/kept-focus';
 import { ListEnd } from '../../ui/ListEnd';
 import { Search } from '../../ui/Search';
 import './browse.css';
@@ -20,10 +19,8 @@ interface Props {
 /** Public channels, to look at and to join. */
 export function BrowsePage({ menu, hrefOf, onOpen }: Props) {
   const may = useSelect((s) => mayGoAbout(s.me?.role));
-  const ref = useRef<HTMLDivElement>(null);
-  useKeptFocus(ref);
   return (
-    <div className="browse" ref={ref}>
+    <div className="browse">
       <header className="page-head">
         {menu}
         <h1 tabIndex={-1}>Browse channels</h1>

@@ -52,7 +52,14 @@ export function Composer({ roomId, title }: Props) {
         submit();
       }}
     >
-      <Mode roomId={roomId} draft={draft} />
+      <Mode
+        roomId={roomId}
+        draft={draft}
+        onCancel={() => {
+          client.composing.cancel(roomId);
+          box.current?.focus();
+        }}
+      />
       <div className="composer-box">
         <div className="composer-grow" data-text={draft.text}>
           <textarea
@@ -103,8 +110,13 @@ function countChars(text: string, limit: number): number {
   return count;
 }
 
-function Mode({ roomId, draft }: { roomId: RoomId; draft: Draft }) {
-  const { composing } = useClient();
+interface ModeProps {
+  roomId: RoomId;
+  draft: Draft;
+  onCancel: () => void;
+}
+
+function Mode({ roomId, draft, onCancel }: ModeProps) {
   const { mode } = draft;
   const target = useSelect((s) => {
     if (mode.kind === 'new') return undefined;
@@ -126,7 +138,7 @@ function Mode({ roomId, draft }: { roomId: RoomId; draft: Draft }) {
       <IconButton
         icon="close"
         label={editing ? 'Cancel editing' : 'Cancel reply'}
-        onClick={() => composing.cancel(roomId)}
+        onClick={onCancel}
       />
     </div>
   );

@@ -1,10 +1,12 @@
-import { type ReactNode, useState } from 'react';
+import { type ReactNode, type Ref, useState } from 'react';
 import type { Room } from '../../protocol/types';
 import { useClient, usePresence, useSelect } from '../../state/react';
 import { peerOf, titleOf } from '../../state/selectors';
+import { useDeed } from '../../state/use-deed';
 import { STATUS_WORDS } from '../../ui/Avatar';
 import { Button, IconButton } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
+import { FormError } from '../../ui/Field';
 import { Icon } from '../../ui/Icon';
 import { momentLabel } from '../../ui/time';
 import './room-header.css';
@@ -13,12 +15,14 @@ interface Props {
   room: Room;
   menu: ReactNode;
   membersShown: boolean;
+  membersButton: Ref<HTMLButtonElement>;
   onToggleMembers: () => void;
   onLeft: () => void;
 }
 
 /** What room this is, and what can be done with the whole of it. */
-export function RoomHeader({ room, menu, membersShown, onToggleMembers, onLeft }: Props) {
+export function RoomHeader(props: Props) {
+  const { room, menu, membersShown, membersButton, onToggleMembers, onLeft } = props;
   const title = useSelect((s) => titleOf(s, room));
   const [leaving, setLeaving] = useState(false);
   const count = room.memberCount.toLocaleString();
@@ -45,6 +49,7 @@ export function RoomHeader({ room, menu, membersShown, onToggleMembers, onLeft }
         look="plain"
         icon="people"
         className="room-header-members"
+        ref={membersButton}
         aria-pressed={membersShown}
         aria-label={`${people}: ${membersShown ? 'hide' : 'show'} the list`}
         title={people}
@@ -82,18 +87,11 @@ interface LeaveProps {
 
 function LeaveDialog({ room, title, onClose, onLeft }: LeaveProps) {
   const client = useClient();
-  const [busy, setBusy] = useState(false);
-  const leave = async () => {
-    setBusy(true);
-    try {
-      await client.rooms.leave(room.roomId);
-      onClose();
-      onLeft();
-    } catch (error) {
-      client.core.report(error);
-      onClose();
-    }
-  };
+  const leave = useDeed(async () => {
+    await client.rooms.leave(room.roomId);
+    onClose();
+    onLeft();
+  });
   return (
     <Dialog title={`Leave ${title}?`} onClose={onClose}>
       <p>
@@ -101,9 +99,10 @@ function LeaveDialog({ room, title, onClose, onLeft }: LeaveProps) {
           ? 'You can come back whenever you like.'
           : 'It is private: to come back you need an invitation.'}
       </p>
+      <FormError text={leave.error} />
       <div className="dialog-actions">
         <Button onClick={onClose}>Stay</Button>
-        <Button look="danger" busy={busy} onClick={() => void leave()}>
+        <Button look="danger" busy={leave.busy} onClick={() => void leave.run()}>
           Leave
         </Button>
       </div>

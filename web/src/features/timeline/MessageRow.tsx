@@ -51,6 +51,7 @@ export const MessageRow = memo(function MessageRow(props: Props) {
       className={`message ${continued ? 'message-continued' : ''} ${flash ? 'message-flash' : ''}`}
       data-row={entry.key}
       data-seq={entry.seq}
+      data-place
       tabIndex={active ? 0 : -1}
       onKeyDown={onKeyDown}
     >

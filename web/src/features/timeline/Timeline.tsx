@@ -119,12 +119,7 @@ function History({
         onNearStart={older}
         onAtEnd={end.onAtEnd}
       />
-      {!end.atEnd && (
-        <button type="button" className="timeline-jump" onClick={() => list.current?.scrollToEnd()}>
-          <Icon name="down" />
-          {end.news > 0 ? `${end.news} new` : 'Latest'}
-        </button>
-      )}
+      {!end.atEnd && <Jump news={end.news} list={list} />}
       {deleting !== null && (
         <DeleteDialog
           onClose={() => setDeleting(null)}
@@ -135,6 +130,20 @@ function History({
         />
       )}
     </div>
+  );
+}
+
+/** Leads to the end, and goes away there. */
+function Jump({ news, list }: { news: number; list: { current: VirtualListHandle | null } }) {
+  const jump = () => {
+    list.current?.scrollToEnd();
+    list.current?.focus();
+  };
+  return (
+    <button type="button" className="timeline-jump" onClick={jump}>
+      <Icon name="down" />
+      {news > 0 ? `${news} new` : 'Latest'}
+    </button>
   );
 }
 
