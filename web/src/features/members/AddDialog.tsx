@@ -1,6 +1,7 @@
 import { useCallback, useMemo, useState } from 'react';
 import type { Member, Room, User } from '../../protocol/types';
 import { useClient } from '../../state/react';
+import { useDeed } from '../../state/use-deed';
 import { Button } from '../../ui/Button';
 import { Dialog } from '../../ui/Dialog';
 import { FormError } from '../../ui/Field';
@@ -16,27 +17,16 @@ interface AddProps {
 export function AddDialog({ room, members, onClose }: AddProps) {
   const client = useClient();
   const [people, setPeople] = useState<User[]>([]);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
   const there = useMemo(() => new Set(members.map((m) => m.userId)), [members]);
   const search = useCallback((query: string) => client.people.search(query), [client]);
-  const add = async () => {
-    setBusy(true);
-    setError(undefined);
-    const left = [...people];
-    try {
-      for (const user of people) {
-        await client.rooms.invite(room.roomId, user.userId);
-        left.shift();
-      }
-      onClose();
-    } catch (problem) {
-      // Those who were added before the failure need not be asked again.
-      setPeople(left);
-      setError(client.core.words(problem));
-      setBusy(false);
+  const add = useDeed(async () => {
+    for (const user of people) {
+      await client.rooms.invite(room.roomId, user.userId);
+      // Those who were added before a failure need not be asked again.
+      setPeople((left) => left.filter((other) => other.userId !== user.userId));
     }
-  };
+    onClose();
+  });
   return (
     <Dialog title="Add people" onClose={onClose}>
       <UserPicker
@@ -46,10 +36,15 @@ export function AddDialog({ room, members, onClose }: AddProps) {
         onChange={setPeople}
         without={there}
       />
-      <FormError text={error} />
+      <FormError text={add.error} />
       <div className="dialog-actions">
         <Button onClick={onClose}>Cancel</Button>
-        <Button look="solid" busy={busy} disabled={people.length === 0} onClick={() => void add()}>
+        <Button
+          look="solid"
+          busy={add.busy}
+          disabled={people.length === 0 && !add.busy}
+          onClick={() => void add.run()}
+        >
           Add
         </Button>
       </div>

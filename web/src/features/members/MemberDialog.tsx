@@ -3,6 +3,7 @@ import { mayRemove, rolesFor } from '../../protocol/permission';
 import type { Member, MemberRole, Room } from '../../protocol/types';
 import { useClient } from '../../state/react';
 import { nameOf } from '../../state/selectors';
+import { useDeed } from '../../state/use-deed';
 import { Button } from '../../ui/Button';
 import { Check } from '../../ui/Check';
 import { Dialog } from '../../ui/Dialog';
@@ -28,39 +29,26 @@ export function MemberDialog({ room, member, you, onDone, onClose }: Props) {
   const client = useClient();
   const [role, setRole] = useState(member.role);
   const [removing, setRemoving] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
   const name = you ? 'You' : nameOf(member);
-  const run = async (task: () => Promise<void>, words: string) => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      await task();
-      onDone(words);
-      onClose();
-    } catch (problem) {
-      setError(client.core.words(problem));
-      setBusy(false);
-    }
-  };
-  const save = () => {
+  const save = useDeed(async () => {
     if (role === member.role) return onClose();
-    const be = you ? 'are' : 'is';
-    const task = () => client.rooms.changeRole(room.roomId, member.userId, role);
-    void run(task, `${name} ${be} ${role} now.`);
-  };
-  const remove = () => {
-    const task = () => client.rooms.removeMember(room.roomId, member.userId);
-    void run(task, `${name} was removed.`);
-  };
+    await client.rooms.changeRole(room.roomId, member.userId, role);
+    onDone(`${name} ${you ? 'are' : 'is'} ${role} now.`);
+    onClose();
+  });
+  const remove = useDeed(async () => {
+    await client.rooms.removeMember(room.roomId, member.userId);
+    onDone(`${name} was removed.`);
+    onClose();
+  });
   if (removing) {
     return (
       <Dialog title={`Remove ${name}?`} onClose={onClose}>
         <p>They see nothing of this room any more{comeBack(room)}.</p>
-        <FormError text={error} />
+        <FormError text={remove.error} />
         <div className="dialog-actions">
           <Button onClick={() => setRemoving(false)}>Back</Button>
-          <Button look="danger" busy={busy} onClick={remove}>
+          <Button look="danger" busy={remove.busy} onClick={() => void remove.run()}>
             Remove
           </Button>
         </div>
@@ -70,20 +58,20 @@ export function MemberDialog({ room, member, you, onDone, onClose }: Props) {
   return (
     <Dialog title={you ? 'Your role here' : nameOf(member)} onClose={onClose}>
       <Roles roles={rolesFor(room.role)} chosen={role} onChange={setRole} />
-      <FormError text={error} />
+      <FormError text={save.error} />
       <div className="dialog-actions">
         {!you && mayRemove(room.role, member.role) && (
           <Button
             className="member-remove"
             look="plain"
             icon="leave"
-            disabled={busy}
+            disabled={save.busy}
             onClick={() => setRemoving(true)}
           >
             Remove from this room
           </Button>
         )}
-        <Button look="solid" busy={busy} onClick={save}>
+        <Button look="solid" busy={save.busy} onClick={() => void save.run()}>
           Save
         </Button>
       </div>

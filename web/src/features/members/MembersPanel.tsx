@@ -32,7 +32,7 @@ export function MembersPanel({ room, onClose, onInvite }: Props) {
   return (
     <aside className="members" aria-label="Members">
       <header className="members-head">
-        <h2>Members</h2>
+        <h2 tabIndex={-1}>Members</h2>
         {room.joined && room.type !== 'direct' && !room.archived && (
           <IconButton icon="userPlus" label="Add people" onClick={() => setAdding(true)} />
         )}
@@ -85,8 +85,10 @@ function MemberItem({ member, you, onManage }: ItemProps) {
     <li className="member">
       <Avatar id={member.userId} name={nameOf(member)} size="small" status={presence?.status} />
       <span className="member-name">
-        {nameOf(member)}
-        {you && <span className="member-you"> (you)</span>}
+        <span className="member-called">
+          <span title={nameOf(member)}>{nameOf(member)}</span>
+          {you && <span className="member-you"> (you)</span>}
+        </span>
         <small>{words === '' ? `@${member.username}` : words}</small>
       </span>
       {member.bot && <BotMark />}
