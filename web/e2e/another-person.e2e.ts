@@ -81,6 +81,33 @@ it('a tab that is awake makes way as soon as someone else comes', async () => {
   await third.getByRole('link', { name: /^Your account: .*@cy/ }).waitFor();
 });
 
+it('a tab that heard nothing makes no call by the cookies of whoever came', async () => {
+  const deaf = await first.context().newPage();
+  deaf.setDefaultTimeout(30_000);
+  await deaf.addInitScript(() => {
+    window.addEventListener('storage', (event) => event.stopImmediatePropagation());
+  });
+  await deaf.routeWebSocket(/\/ws$/, (socket) => {
+    const server = socket.connectToServer();
+    server.onClose(() => {});
+  });
+  await deaf.goto(on.server.url);
+  await deaf.getByRole('link', { name: /^Your account: .*@cy/ }).waitFor();
+  await deaf.getByRole('button', { name: 'Start a conversation' }).first().click();
+  await deaf.getByRole('radio', { name: /^Channel/ }).check();
+  await deaf.getByLabel('Name', { exact: true }).fill('of-cy');
+  await first.getByRole('button', { name: 'Sign out' }).click();
+  await first.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await signUp(first, on.server.url, 'Di');
+  const asked: string[] = [];
+  deaf.on('request', (request) => {
+    if (request.method() === 'POST') asked.push(new URL(request.url()).pathname);
+  });
+  await deaf.getByRole('button', { name: 'Create' }).click();
+  await deaf.getByRole('link', { name: /^Your account: .*@di/ }).waitFor();
+  expect(asked.filter((path) => path.endsWith('/rooms'))).toEqual([]);
+});
+
 it('nothing failed on the pages', () => {
   expect(pageErrors).toEqual([]);
 });

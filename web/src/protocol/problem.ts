@@ -13,7 +13,7 @@ export interface ProblemBody {
   errors?: FieldProblem[];
 }
 
-/** A refusal or failure with a stable code. `offline`, `timeout` and `unreadable` are this side's own. */
+/** A refusal or failure with a stable code. Of this side are `another_person`, `offline`, `timeout`, `unreadable`. */
 export class Problem extends Error {
   readonly code: string;
   readonly status: number;
@@ -59,6 +59,7 @@ export const WITHOUT_WORDS: ReadonlySet<string> = new Set([
 export const WORDS: Readonly<Record<string, string>> = {
   account_locked: 'This account is locked. Please ask an administrator.',
   admin_only: 'Only an administrator may do this.',
+  another_person: 'Someone else has signed in in this browser.',
   already_member: 'They are already in this room.',
   body_too_large: 'This is too large to send.',
   busy: 'The server is busy. Please try again in a moment.',

@@ -83,6 +83,13 @@ describe('a tab left open when another person came', () => {
     expect(on.server.socket.closed).toBe(true);
   });
 
+  it('is loaded anew when a call finds that it would be made by the cookies of another', async () => {
+    expect(on.server.actsFor).toBe('me');
+    on.server.another('bo');
+    gone();
+    expect(on.server.actsFor).toBeNull();
+  });
+
   it('writes nothing over what the other keeps, nor beside it', async () => {
     await boComes();
     on.client.composing.write('r', 'draft of me');

@@ -75,6 +75,7 @@ export class Client {
     this.administration = new Administration(this.core, this.people);
     this.programs = new Programs(this.core, this.people, this.rooms);
     transport.onSlowed((ms) => this.core.slowed(ms));
+    transport.onAnother((userId) => this.session.yieldTo(userId));
     env.onTouch(() => this.presence.touch());
     this.#saveReadPointers();
   }

@@ -153,6 +153,7 @@ export class Session {
     this.#cancelRenewal();
     this.#cancelLook?.();
     this.#cancelLook = null;
+    this.#core.api.actFor(null);
     if (this.#core.state.session !== 'signed-out') this.#listener.onSignedOut();
     this.#core.store.dispatch({ type: 'session/signed-out', ended });
   }
@@ -209,6 +210,7 @@ export class Session {
     this.#last = me.userId;
     this.#lookedAt = this.#core.env.now();
     if (another) return this.#core.env.restart();
+    this.#core.api.actFor(me.userId);
     const read = this.#savedRead(me);
     const unsent = this.#unsent.of(me.userId);
     this.#core.store.dispatch({ type: 'session/signed-in', me, read, unsent });

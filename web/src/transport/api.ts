@@ -18,7 +18,9 @@ import type { Api } from './index';
 import { isUnauthorized, SessionKeeper, type SessionParts } from './session';
 import { trustCalls } from './trust';
 
-export interface ApiParts extends HttpParts, Omit<SessionParts, 'refresh'> {}
+export interface ApiParts extends HttpParts, Omit<SessionParts, 'refresh'> {
+  csrf: () => string | null;
+}
 
 interface SignIn {
   user: Self;
@@ -30,7 +32,9 @@ const FALLBACK_LIFETIME_S = 900;
 
 export function createApi(parts: ApiParts): Api {
   const keeper = new SessionKeeper({ ...parts, refresh: () => refresh(parts) });
-  const call = async <T>(request: Call): Promise<T> => {
+  const call = async <T>(asked: Call): Promise<T> => {
+    // However long it waits, it stays theirs.
+    const request = { ...asked, person: parts.owner.person };
     const startedAt = parts.now();
     try {
       return await perform<T>(parts, request);
@@ -42,6 +46,9 @@ export function createApi(parts: ApiParts): Api {
   };
   return {
     hasSession: () => parts.csrf() !== null,
+    actFor: (userId) => {
+      parts.owner.person = userId;
+    },
     expiresAt: () => keeper.expiresAt(),
     renew: () => keeper.renew(),
     renewSince: (since) => keeper.renewSince(since),

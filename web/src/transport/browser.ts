@@ -1,14 +1,19 @@
 /** Transport and environment made of the browser's own parts. */
 
+import type { UserId } from '../protocol/types';
 import { createApi } from './api';
 import type { Environment, Socket, SocketEvents, Transport } from './index';
+import { Owner } from './owner';
 
 export function browserTransport(env: Environment): Transport {
   let slowed: (ms: number) => void = () => {};
+  const csrf = () => cookie('klatch_csrf');
+  const owner = new Owner(csrf);
   const api = createApi({
     slowed: (ms) => slowed(ms),
     fetch: (input, init) => window.fetch(input, init),
-    csrf: () => cookie('klatch_csrf'),
+    csrf,
+    owner,
     sleep: (ms) => new Promise((done) => env.after(ms, () => done())),
     now: env.now,
     exclusively,
@@ -18,7 +23,10 @@ export function browserTransport(env: Environment): Transport {
   const onSlowed = (listener: (ms: number) => void) => {
     slowed = listener;
   };
-  return { api, connect, onSlowed };
+  const onAnother = (listener: (userId: UserId) => void) => {
+    owner.onAnother = listener;
+  };
+  return { api, connect, onSlowed, onAnother };
 }
 
 export function browserEnvironment(): Environment {

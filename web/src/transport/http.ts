@@ -1,6 +1,8 @@
 /** One JSON request: headers, time limit, problem details, waiting for a read model. */
 
 import { Problem, type ProblemBody } from '../protocol/problem';
+import type { UserId } from '../protocol/types';
+import type { Owner } from './owner';
 
 export interface Call {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -8,6 +10,8 @@ export interface Call {
   query?: Record<string, string | number | undefined>;
   body?: unknown;
   position?: string | undefined;
+  /** In whose name; else that of whose page it is by now. */
+  person?: UserId | null;
 }
 
 export type Caller = <T>(request: Call) => Promise<T>;
@@ -20,7 +24,7 @@ const SLOWED_RETRIES = 3;
 
 export interface HttpParts {
   fetch: typeof fetch;
-  csrf: () => string | null;
+  owner: Owner;
   sleep: (ms: number) => Promise<void>;
   /** Told that a call waits so long because the server asked for it. */
   slowed?: (ms: number) => void;
@@ -28,11 +32,12 @@ export interface HttpParts {
 
 /** Performs `call` under `/api/v1`; rejects with a `Problem`, never with anything else. */
 export async function perform<T>(parts: HttpParts, call: Call): Promise<T> {
+  const { person = parts.owner.person } = call;
   let position = call.position;
   let slowed = 0;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await once<T>(parts, { ...call, position });
+      return await once<T>(parts, { ...call, position, person });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       // A server that was restored from a backup does not know our position: read without it.
@@ -56,12 +61,12 @@ function mayWait({ code, retryAfterMs }: Problem): boolean {
   return code === 'rate_limited' && (retryAfterMs ?? 0) <= SLOWED_MS_MAX;
 }
 
-async function once<T>(parts: HttpParts, call: Call): Promise<T> {
+async function once<T>(parts: HttpParts, call: Call & { person: UserId | null }): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (call.body !== undefined) headers['Content-Type'] = 'application/json';
   if (call.position !== undefined) headers['X-Klatch-Position'] = call.position;
-  const csrf = call.method === 'GET' ? null : parts.csrf();
-  if (csrf !== null) headers['X-Klatch-CSRF'] = csrf;
+  const csrf = parts.owner.look(call.person);
+  if (csrf !== null && call.method !== 'GET') headers['X-Klatch-CSRF'] = csrf;
   const init: RequestInit = {
     method: call.method,
     headers,
@@ -79,6 +84,8 @@ async function once<T>(parts: HttpParts, call: Call): Promise<T> {
     const timedOut = error instanceof DOMException && error.name === 'TimeoutError';
     throw new Problem({ code: timedOut ? 'timeout' : 'offline' });
   }
+  // What was read for someone else is nothing for this page.
+  parts.owner.look(call.person);
   if (!response.ok) throw problemOf(response, text);
   return (text === '' ? undefined : json(text)) as T;
 }

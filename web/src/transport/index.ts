@@ -115,6 +115,12 @@ export interface TrustApi {
 export interface Api extends TrustApi {
   /** Whether this browser seems to hold a session (the readable cookie is there). */
   hasSession(): boolean;
+  /**
+   * From here on calls are made for this person only: once this browser's cookies are another
+   * one's they are not made, or their answer is not given, and fail with `another_person`. With null
+   * they are made for whomever the cookies stand for.
+   */
+  actFor(userId: UserId | null): void;
   register(input: Registration): Promise<Registered>;
   login(input: Credentials): Promise<Self>;
   logout(): Promise<void>;
@@ -163,6 +169,8 @@ export interface Transport {
   api: Api;
   /** Sets who is told that a call waits because the server asked for it, and how long. */
   onSlowed(listener: (ms: number) => void): void;
+  /** Sets who is told that a call found this browser to be another person's. */
+  onAnother(listener: (userId: UserId) => void): void;
   connect(events: SocketEvents): Socket;
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Problem } from '../protocol/problem';
 import { createApi } from './api';
+import { Owner } from './owner';
 import { SessionKeeper } from './session';
 
 interface Sent {
@@ -11,19 +12,24 @@ interface Sent {
 }
 
 /** An API whose `fetch` answers what the test lists, in order. */
-function scripted(answers: Response[]) {
+function scripted(answers: (Response | (() => Response))[]) {
   const sent: Sent[] = [];
   const kept = new Map<string, string>();
   let now = 1_000_000;
+  const cookie = { csrf: 'token' };
+  const csrf = () => cookie.csrf;
+  const owner = new Owner(csrf);
   const api = createApi({
     fetch: (input, init) => {
       const headers = (init?.headers ?? {}) as Record<string, string>;
       const body = init?.body === undefined ? undefined : JSON.parse(String(init.body));
       sent.push({ method: init?.method ?? '', path: String(input), headers, body });
-      const answer = answers.shift();
+      const next = answers.shift();
+      const answer = typeof next === 'function' ? next() : next;
       return answer ? Promise.resolve(answer) : Promise.reject(new TypeError('no network'));
     },
-    csrf: () => 'token',
+    csrf,
+    owner,
     sleep: () => Promise.resolve(),
     now: () => {
       now += 1;
@@ -33,7 +39,7 @@ function scripted(answers: Response[]) {
     remember: (key) => kept.get(key) ?? null,
     keep: (key, value) => void kept.set(key, value),
   });
-  return { api, sent };
+  return { api, sent, cookie, owner };
 }
 
 const json = (body: unknown, status = 200, headers = {}) =>
@@ -144,5 +150,64 @@ describe('session keeper', () => {
     expect(there.expiresAt()).toBe(now + 900_000);
     await there.renewSince(now);
     expect(refreshed).toBe(2);
+  });
+});
+
+describe('a page of one person', () => {
+  const ofAnn = 'x.ann';
+  const ofBo = 'y.bo';
+
+  function annsPage(answers: Parameters<typeof scripted>[0]) {
+    const page = scripted(answers);
+    page.cookie.csrf = ofAnn;
+    page.api.actFor('ann');
+    const came: string[] = [];
+    page.owner.onAnother = (userId) => came.push(userId);
+    return { ...page, came };
+  }
+
+  it('neither writes, reads nor renews by the cookies of another', async () => {
+    const { api, sent, cookie, came } = annsPage([json({}, 202)]);
+    await api.join('r');
+    cookie.csrf = ofBo;
+    expect(await code(api.leave('r'))).toBe('another_person');
+    expect(await code(api.me())).toBe('another_person');
+    expect(await code(api.renewSince(Number.MAX_SAFE_INTEGER))).toBe('another_person');
+    expect(sent.map((s) => s.headers['X-Klatch-CSRF'])).toEqual([ofAnn]);
+    expect(came).toEqual(['bo', 'bo', 'bo']);
+  });
+
+  it('takes no answer that was given while another came, nor a refusal', async () => {
+    const boComes = (answer: Response) => () => {
+      page.cookie.csrf = ofBo;
+      return answer;
+    };
+    const page = annsPage([boComes(json({ userId: 'bo' })), boComes(json({}, 403))]);
+    expect(await code(page.api.me())).toBe('another_person');
+    page.cookie.csrf = ofAnn;
+    expect(await code(page.api.join('r'))).toBe('another_person');
+    expect(page.came).toEqual(['bo', 'bo']);
+  });
+
+  it('a call that waits stays its caller’s, whatever becomes of the page', async () => {
+    const page = annsPage([
+      () => {
+        page.api.actFor(null);
+        page.cookie.csrf = ofBo;
+        return json({ code: 'rate_limited' }, 429);
+      },
+      json({}, 202),
+    ]);
+    expect(await code(page.api.join('r'))).toBe('another_person');
+    expect(page.sent).toHaveLength(1);
+  });
+
+  it('works as before with a cookie that does not say whose it is, or none', async () => {
+    const { api, cookie, sent } = annsPage([json({}, 202), json({ userId: 'ann' })]);
+    cookie.csrf = 'of an older server';
+    await api.join('r');
+    cookie.csrf = '';
+    await api.me();
+    expect(sent).toHaveLength(2);
   });
 });

@@ -2,7 +2,8 @@
 //!
 //! `klatch_access` and `klatch_refresh` are `HttpOnly`. `klatch_csrf` can be read by scripts of our
 //! own pages, which send it back in `X-Klatch-CSRF`: another site's page makes the browser send
-//! cookies, but can neither read this one nor set the header.
+//! cookies, but can neither read this one nor set the header. It also says whose the cookies are, so
+//! that a page left open sees that someone else came into this browser; for us it proves nothing.
 
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) fn set(headers: &mut HeaderMap, signed_in: &SignedIn, edge: &Edge) {
     let secure = edge.config.secure_cookies;
     let session = edge.config.session_life;
     let access = Duration::from_secs(signed_in.expires_in);
-    let csrf = BASE64.encode(edge.services.entropy.bytes16());
+    let csrf = format!("{}.{}", BASE64.encode(edge.services.entropy.bytes16()), signed_in.user);
     let hidden = "; HttpOnly";
     let cookies = [
         cookie(ACCESS, &signed_in.access_token, "/", access, secure) + hidden,

@@ -216,12 +216,19 @@ export class ScriptedTransport implements Transport {
   /** The room that registering leads into. */
   entered: { roomId?: string } = {};
   slowed: (ms: number) => void = () => {};
+  another: (userId: string) => void = () => {};
+  /** For whom calls are made. */
+  actsFor: string | null = null;
   /** Thrown by the next calls whose name begins so. */
   readonly failures = new Map<string, Problem>();
   readonly api: Api;
 
   constructor() {
     this.api = scriptedApi(this);
+  }
+
+  onAnother(listener: (userId: string) => void): void {
+    this.another = listener;
   }
 
   onSlowed(listener: (ms: number) => void): void {
@@ -264,6 +271,9 @@ function scriptedApi(script: ScriptedTransport): Api {
   };
   return {
     hasSession: () => script.signedIn,
+    actFor: (userId) => {
+      script.actsFor = userId;
+    },
     expiresAt: () => null,
     register: () => answer('register', () => ({ user: script.me, ...script.entered })),
     login: () => answer('login', () => script.me),

@@ -133,6 +133,7 @@ async fn a_browser_signs_in_by_cookie_and_changes_need_the_csrf_header() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let Cookies { access, csrf, .. } = by_cookie(&world).await;
+    assert_eq!(csrf.rsplit_once('.').unwrap().1, ann.id, "{csrf}");
     let cookie = format!("other=1; klatch_access={access}; klatch_csrf={csrf}");
     let read = world.call("GET", "users/me").header("cookie", &cookie);
     let read = read.header("x-klatch-position", &ann.position).send().await;
