@@ -71,6 +71,36 @@ async fn who_does_not_read_gets_a_notice_with_bounded_memory_and_others_go_on() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kernel_keeps_little_of_what_is_not_read() {
+    let config = RealtimeConfig {
+        send_buffer_bytes: RealtimeConfig::default().send_buffer_bytes,
+        ..narrow(256 * 1024)
+    };
+    let server = Server::quick(config).await;
+    let world = &server.world;
+    let (ann, ben) = (world.user("ann").await, world.user("ben").await);
+    let room = world.room(&[ann, ben]);
+    let mut slow = Client::connect_narrow(&server, ann).await;
+    slow.ping().await;
+    let mut quick = Client::connect(&server, ben).await;
+    quick.ping().await;
+    let text = "x".repeat(3_000);
+    for _ in 0..350 {
+        world.say(room, ben, &text);
+        quick.frame_of("message").await;
+    }
+    // A megabyte was not read, so some of it waits here and gives way. Left to itself the kernel
+    // takes all of it and more.
+    let gives_way = async {
+        while server.realtime.stats().snapshot().collapsed == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), gives_way).await;
+    assert!(waited.is_ok(), "the kernel took a megabyte for one who reads nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_and_does_not_read_is_closed_and_loses_nothing_by_resuming() {
     let server = Server::quick(narrow(16 * 1024)).await;
     let world = &server.world;
