@@ -180,7 +180,7 @@ pub trait SessionStore: Send + Sync {
     ) -> PortResult<Swept<SessionId>>;
 }
 
-/// A turn of removing what has ended.
+/// A turn of removing what has ended, of sessions and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept<Id> {
     /// How many were removed.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use klatch_domain::user::ServerRole;
 use klatch_domain::{InvitationId, RoomId, Timestamp, UserId};
 
-use crate::accounts::Account;
+use crate::accounts::{Account, Swept};
 use crate::error::PortResult;
 
 /// An invitation to the server, or to one of its rooms.
@@ -91,9 +91,15 @@ pub trait InvitationStore: Send + Sync {
     /// Takes an invitation back. Whether it was there and had not been taken back.
     async fn revoke_invitation(&self, id: InvitationId) -> PortResult<bool>;
 
-    /// Removes up to `limit` invitations that ended before `ended_before`, with their uses; how
-    /// many. Their tokens are unknown from then on. Cost: a look at every invitation.
-    async fn sweep_invitations(&self, ended_before: Timestamp, limit: usize) -> PortResult<usize>;
+    /// Looks at up to `limit` invitations after `after` by id, and removes those that ended before
+    /// `ended_before`, with their uses. Their tokens are unknown from then on. Cost: a look at so
+    /// many invitations, and one write if any is removed.
+    async fn sweep_invitations(
+        &self,
+        after: Option<InvitationId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<InvitationId>>;
 
     /// Invitations to `room`, or all, made before `before`; newest first, up to `limit`.
     async fn invitations(

@@ -3,8 +3,7 @@
 use klatch_domain::audit::{Act, AuditEntry, By};
 use klatch_domain::permission::{self, Actor, ServerAction};
 use klatch_domain::user::ServerRole;
-use klatch_domain::{InvitationId, Rejection, RoomId, Timestamp, UserId};
-use klatch_ports::PortResult;
+use klatch_domain::{InvitationId, Rejection, RoomId, UserId};
 use klatch_ports::accounts::Account;
 use klatch_ports::api::accounts::{NewInvitation, Told, Welcome};
 use klatch_ports::api::queries::{Page, PageRequest};
@@ -17,11 +16,6 @@ use crate::{Auth, one_time};
 const USES_MAX: u32 = 10_000;
 /// Longest life of an invitation.
 const LIFE_MAX_MS: u64 = 366 * 24 * 3_600_000;
-
-/// How long one that ended is still listed, and its token told apart from one that never was.
-const ENDED_KEPT_MS: u64 = 30 * 24 * 3_600_000;
-/// How many are removed with one write.
-const SWEEP_BATCH: usize = 100;
 
 impl Auth {
     pub(crate) async fn make_invitation(
@@ -92,23 +86,6 @@ impl Auth {
             self.parts.stores.invitations.revoke_invitation(id).await?;
         }
         Ok(())
-    }
-
-    /// Removes invitations that ended a month ago or earlier; how many. Run it now and then.
-    ///
-    /// # Errors
-    /// As the port reports; what was removed until then stays removed.
-    pub async fn sweep_invitations(&self) -> PortResult<usize> {
-        let before = Timestamp(self.parts.clock.now().0.saturating_sub(ENDED_KEPT_MS));
-        let mut swept = 0;
-        loop {
-            let store = &self.parts.stores.invitations;
-            let count = store.sweep_invitations(before, SWEEP_BATCH).await?;
-            swept += count;
-            if count < SWEEP_BATCH {
-                return Ok(swept);
-            }
-        }
     }
 
     pub(crate) async fn one_invitation(&self, id: InvitationId) -> ServiceResult<Invitation> {

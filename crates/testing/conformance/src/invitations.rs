@@ -1,6 +1,6 @@
 //! Cases for [`klatch_ports::invitations`]. Each begins with none.
 
-use klatch_ports::accounts::{Account, AccountStore};
+use klatch_ports::accounts::{Account, AccountStore, Swept};
 use klatch_ports::invitations::{Invitation, InvitationStore, NotRedeemed};
 
 use crate::sample::{account, invitation, room_id, time, user_id};
@@ -26,7 +26,7 @@ macro_rules! invitation_store_tests {
                 a_use_given_back_is_another_users,
                 an_invitation_that_ended_lets_nobody_in,
                 an_account_is_stored_with_its_use_or_not_at_all,
-                what_ended_is_swept_with_its_uses_and_the_rest_stays,
+                what_ended_is_swept_in_turns_with_its_uses_and_the_rest_stays,
             ]
         );
     };
@@ -95,7 +95,7 @@ pub async fn an_invitation_lets_as_many_in_as_was_said(store: &impl Store) {
 }
 
 /// A token of before is unknown, and a new invitation of the same id begins anew.
-pub async fn what_ended_is_swept_with_its_uses_and_the_rest_stays(store: &impl Store) {
+pub async fn what_ended_is_swept_in_turns_with_its_uses_and_the_rest_stays(store: &impl Store) {
     let room = Some(room_id(1));
     let mut all = [1, 2, 3, 4].map(|n| invitation(n, room, 2));
     for (one, ends) in all.iter_mut().zip([100, 300, 200, 199]) {
@@ -103,8 +103,12 @@ pub async fn what_ended_is_swept_with_its_uses_and_the_rest_stays(store: &impl S
         store.create_invitation(one).await.expect("create");
         redeem(store, one, 1).await.expect("a use");
     }
-    let swept = async |limit| store.sweep_invitations(time(200), limit).await.expect("sweep");
-    assert_eq!((swept(1).await, swept(9).await, swept(9).await), (1, 1, 0));
+    let turn = async |after| store.sweep_invitations(after, time(200), 2).await.expect("sweep");
+    let (second, last) = (Some(all[1].id), Some(all[3].id));
+    assert_eq!(turn(None).await, Swept { removed: 1, next: second });
+    // It goes on where it stopped, whatever stays before that.
+    assert_eq!(turn(second).await, Swept { removed: 1, next: last });
+    assert_eq!(turn(last).await, Swept { removed: 0, next: None });
     let left = store.invitations(room, None, 9).await.expect("list");
     assert_eq!(left.iter().map(|it| it.id).collect::<Vec<_>>(), [all[2].id, all[1].id]);
     for gone in [&all[0], &all[3]] {

@@ -147,8 +147,6 @@ impl ResetStore for Accounts {
         ended_before: Timestamp,
         limit: usize,
     ) -> PortResult<Swept<UserId>> {
-        let after = after.map_or(0, UserId::bits);
-        let swept = self.sweep_resets_after(after, ended_before, limit).await?;
-        Ok(Swept { removed: swept.removed, next: swept.next.map(UserId::from_bits) })
+        self.sweep::<Reset>(after, ended_before, limit).await
     }
 }

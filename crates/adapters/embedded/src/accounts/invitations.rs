@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 use klatch_domain::{InvitationId, RoomId, Timestamp, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::accounts::Account;
+use klatch_ports::accounts::{Account, Swept};
 use klatch_ports::invitations::{Invitation, InvitationStore, NotRedeemed};
 
 use super::draft::Draft;
 use super::row::{self, INVITATION, INVITATION_OF, ROOM_INVITATION, USE};
 use super::{Accounts, invitation_row, put_account};
-use crate::engine::blocking;
 
 /// What stands in the row of a use that was counted, and of one that was finished as well.
 const COUNTED: &[u8] = &[0];
@@ -123,44 +122,13 @@ impl InvitationStore for Accounts {
         self.write("revoking an invitation", decide).await
     }
 
-    async fn sweep_invitations(&self, ended_before: Timestamp, limit: usize) -> PortResult<usize> {
-        let rows = self.rows.clone();
-        let find = move || {
-            let mut ended = Vec::new();
-            for key in rows.keys(&[INVITATION]) {
-                let id = InvitationId::from_bits(row::last_id(&key?)?);
-                let bytes = rows.get(&row::key(INVITATION, id.bits()))?;
-                let found = bytes.map(|bytes| invitation_row::decode(id, &bytes)).transpose()?;
-                ended.extend(found.filter(|it| it.expires_at < ended_before));
-                if ended.len() >= limit {
-                    break;
-                }
-            }
-            Ok(ended)
-        };
-        let ended = blocking("looking for ended invitations", find).await?;
-        let count = ended.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        let rows = self.rows.clone();
-        // Nobody uses one that has ended, so its uses are those that can be read.
-        let remove = move |draft: &mut Draft<'_>| {
-            for invitation in &ended {
-                let id = invitation.id.bits();
-                draft.remove(&row::key(INVITATION, id));
-                draft.remove(&row::hash_key(INVITATION_OF, &invitation.hash));
-                if let Some(room) = invitation.room {
-                    draft.remove(&row::pair(ROOM_INVITATION, room.bits(), id));
-                }
-                for used in rows.keys(&row::key(USE, id)) {
-                    draft.remove(&used?);
-                }
-            }
-            Ok(())
-        };
-        self.write("removing ended invitations", remove).await?;
-        Ok(count)
+    async fn sweep_invitations(
+        &self,
+        after: Option<InvitationId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<InvitationId>> {
+        self.sweep::<Invitation>(after, ended_before, limit).await
     }
 
     async fn invitations(

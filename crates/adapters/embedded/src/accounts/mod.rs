@@ -296,8 +296,6 @@ impl SessionStore for Accounts {
         ended_before: Timestamp,
         limit: usize,
     ) -> PortResult<Swept<SessionId>> {
-        let after = after.map_or(0, SessionId::bits);
-        let swept = self.sweep_sessions_after(after, ended_before, limit).await?;
-        Ok(Swept { removed: swept.removed, next: swept.next.map(SessionId::from_bits) })
+        self.sweep::<Session>(after, ended_before, limit).await
     }
 }

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use klatch_domain::{InvitationId, RoomId, Timestamp, UserId};
 use klatch_ports::PortResult;
-use klatch_ports::accounts::Account;
+use klatch_ports::accounts::{Account, Swept};
 use klatch_ports::invitations::{Invitation, InvitationStore, NotRedeemed};
 
-use super::{Accounts, Rows};
+use super::{Accounts, Rows, sweep};
 
 #[async_trait]
 impl InvitationStore for Accounts {
@@ -73,15 +73,17 @@ impl InvitationStore for Accounts {
         Ok(!std::mem::replace(&mut invitation.revoked, true))
     }
 
-    async fn sweep_invitations(&self, ended_before: Timestamp, limit: usize) -> PortResult<usize> {
+    async fn sweep_invitations(
+        &self,
+        after: Option<InvitationId>,
+        ended_before: Timestamp,
+        limit: usize,
+    ) -> PortResult<Swept<InvitationId>> {
         let mut rows = self.rows.lock();
-        let ended = rows.invitations.values().filter(|it| it.expires_at < ended_before);
-        let ended: Vec<InvitationId> = ended.map(|it| it.id).take(limit).collect();
-        for id in &ended {
-            rows.invitations.remove(id);
-        }
-        rows.uses.retain(|(id, _), _| !ended.contains(id));
-        Ok(ended.len())
+        let Rows { invitations, uses, .. } = &mut *rows;
+        let swept = sweep(invitations, after, limit, |it| it.expires_at < ended_before);
+        uses.retain(|(id, _), _| invitations.contains_key(id));
+        Ok(swept)
     }
 
     async fn invitations(
