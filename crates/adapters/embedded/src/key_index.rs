@@ -3,6 +3,7 @@
 //! Nothing is synced: the index replays from its own position. Every commit writes the position
 //! into every living bucket, and the list of living buckets beside it; after a power cut the lowest
 //! position counts, and a bucket that others speak of but that is gone means "from the beginning".
+//! The index' own time is written with it; of several the latest counts.
 //!
 //! In memory each bucket has a filter that knows which keys it does not hold. After opening, every
 //! commit takes some thousands of the rows that were there already into it; until all are in it, it
@@ -15,7 +16,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace};
 use klatch_domain::Timestamp;
-use klatch_ports::key_index::{KeyEntry, KeyIndex};
+use klatch_ports::key_index::{KeyEntry, KeyIndex, Remembered};
 use klatch_ports::messages::Applied;
 use klatch_ports::{Epoch, Offset, Partition, PortResult};
 use parking_lot::Mutex;
@@ -30,6 +31,7 @@ const RING: u64 = 4;
 const KEY: u8 = b'k';
 const POSITION: u8 = b'p';
 const LIVING: &[u8] = b"living";
+const TIME: &[u8] = b"time";
 /// Rows that a commit takes into a bucket's filter: about a millisecond.
 const ROWS_AT_A_TIME: usize = 2_000;
 
@@ -44,6 +46,8 @@ struct Inner {
     /// Living buckets by day.
     buckets: BTreeMap<u32, Bucket>,
     applied: BTreeMap<Partition, Applied>,
+    /// The latest of all commits.
+    time: Timestamp,
 }
 
 /// The keys of a day.
@@ -101,20 +105,21 @@ impl KeyIndexStore {
         let sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
         let database = engine::open(&dir.join("key-index"), sizes, Tail::Replayable)?;
         let mut buckets = BTreeMap::new();
-        let mut spoken_of = BTreeSet::new();
+        let (mut spoken_of, mut time) = (BTreeSet::new(), Timestamp::default());
         for slot in 0..RING {
             let bucket = keyspace(&database, slot)?;
             let Some(living) = bucket.get(LIVING).map_err(failed("opening"))? else { continue };
             let days = days(&living)?;
             // The first day of the list is the bucket's own.
             if let Some(own) = days.first() {
+                time = time.max(time_of(&bucket, *own)?);
                 buckets.insert(*own, Bucket::opened(bucket));
             }
             spoken_of.extend(days);
         }
         let whole = spoken_of.iter().all(|day| buckets.contains_key(day));
         let applied = if whole { lowest(&buckets)? } else { BTreeMap::new() };
-        Ok(Self { database, inner: Mutex::new(Inner { buckets, applied }) })
+        Ok(Self { database, inner: Mutex::new(Inner { buckets, applied, time }) })
     }
 
     /// The bucket of `day`, made empty when its place in the ring was an older day's.
@@ -145,18 +150,20 @@ impl KeyIndex for KeyIndexStore {
         Ok(self.inner.lock().applied.get(&partition).copied().unwrap_or_default())
     }
 
-    fn lookup(&self, partition: Partition, key: u128) -> PortResult<Option<Offset>> {
+    fn time(&self) -> Timestamp {
+        self.inner.lock().time
+    }
+
+    fn lookup(&self, partition: Partition, key: u128) -> PortResult<Option<Remembered>> {
         let row = key_row(partition, key);
-        let buckets: Vec<Keyspace> = {
+        let buckets: Vec<(u32, Keyspace)> = {
             let inner = self.inner.lock();
-            let may_hold = inner.buckets.values().rev().filter(|bucket| bucket.may_hold(key));
-            may_hold.map(|bucket| bucket.keyspace.clone()).collect()
+            let may_hold = inner.buckets.iter().rev().filter(|(_, bucket)| bucket.may_hold(key));
+            may_hold.map(|(day, bucket)| (*day, bucket.keyspace.clone())).collect()
         };
-        for bucket in buckets {
+        for (day, bucket) in buckets {
             if let Some(value) = bucket.get(row).map_err(failed("reading"))? {
-                let bytes = value.as_ref().try_into();
-                let bytes = bytes.map_err(|_| corrupt("reading", "a key's offset"))?;
-                return Ok(Some(Offset(u64::from_be_bytes(bytes))));
+                return read_remembered(day, &value).map(Some);
             }
         }
         Ok(None)
@@ -166,22 +173,18 @@ impl KeyIndex for KeyIndexStore {
         &self,
         partition: Partition,
         applied: Applied,
+        at: Timestamp,
         entries: &[KeyEntry],
     ) -> PortResult<()> {
         let mut inner = self.inner.lock();
-        let newest = entries.iter().map(|entry| day(entry.appended_at)).max();
+        let at = at.max(inner.time);
+        let today = day(at);
         let mut batch = self.database.batch();
         for entry in entries {
-            let of = day(entry.appended_at);
-            // Too old for the ring: such a key no longer counts.
-            if newest.is_some_and(|newest| u64::from(newest - of) >= RING - 1) {
-                continue;
-            }
-            let bucket = self.bucket(&mut inner, of)?;
-            let value = entry.offset.0.to_be_bytes();
-            batch.insert(&bucket, key_row(partition, entry.key), value);
+            let bucket = self.bucket(&mut inner, today)?;
+            batch.insert(&bucket, key_row(partition, entry.key), remembered(entry.offset, at));
             // Before the row is there: no key may be in a row and not in the filter.
-            if let Some(bucket) = inner.buckets.get_mut(&of) {
+            if let Some(bucket) = inner.buckets.get_mut(&today) {
                 bucket.filter.add(entry.key);
             }
         }
@@ -189,11 +192,13 @@ impl KeyIndex for KeyIndexStore {
         let days: Vec<u32> = inner.buckets.keys().copied().collect();
         for (own, bucket) in &inner.buckets {
             batch.insert(&bucket.keyspace, position_row(partition), place);
+            batch.insert(&bucket.keyspace, TIME, at.0.to_be_bytes());
             batch.insert(&bucket.keyspace, LIVING, living(*own, &days));
         }
         batch.commit().map_err(failed("committing"))?;
         inner.buckets.values_mut().try_for_each(Bucket::see_more)?;
         inner.applied.insert(partition, applied);
+        inner.time = at;
         Ok(())
     }
 
@@ -242,6 +247,41 @@ fn lowest(buckets: &BTreeMap<u32, Bucket>) -> PortResult<BTreeMap<Partition, App
 
 fn day(time: Timestamp) -> u32 {
     u32::try_from(time.0 / DAY_MS).unwrap_or(u32::MAX)
+}
+
+/// The end of a day.
+fn end_of(day: u32) -> Timestamp {
+    Timestamp((u64::from(day) + 1) * DAY_MS - 1)
+}
+
+/// The time written in the bucket of `day`. Earlier builds wrote none, and counted the days of the
+/// machine's clock: the new time goes on from theirs.
+fn time_of(bucket: &Keyspace, day: u32) -> PortResult<Timestamp> {
+    let Some(value) = bucket.get(TIME).map_err(failed("opening"))? else {
+        return Ok(Timestamp(u64::from(day) * DAY_MS));
+    };
+    let bytes = value.as_ref().try_into();
+    let bytes = bytes.map_err(|_| corrupt("opening", "the key index's time"))?;
+    Ok(Timestamp(u64::from_be_bytes(bytes)))
+}
+
+fn remembered(offset: Offset, at: Timestamp) -> [u8; 16] {
+    let mut out = [0; 16];
+    let (first, second) = out.split_at_mut(8);
+    first.copy_from_slice(&offset.0.to_be_bytes());
+    second.copy_from_slice(&at.0.to_be_bytes());
+    out
+}
+
+/// What is in a row of the bucket of `day`. Earlier builds wrote only the offset.
+fn read_remembered(day: u32, value: &[u8]) -> PortResult<Remembered> {
+    let damaged = || corrupt("reading", "a key's offset");
+    let (offset, at) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let at = match at {
+        [] => end_of(day),
+        at => Timestamp(u64::from_be_bytes(at.try_into().map_err(|_| damaged())?)),
+    };
+    Ok(Remembered { offset: Offset(u64::from_be_bytes(*offset)), at })
 }
 
 fn key_row(partition: Partition, key: u128) -> [u8; 19] {

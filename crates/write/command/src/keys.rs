@@ -3,22 +3,27 @@
 //! A key is looked up in what this instance appended since the index last moved, then in the index
 //! on disk, which follows the log. Both are asked in this order at the moment of the decision, so
 //! that a key on its way from one to the other is always in at least one.
+//!
+//! How old a key is goes by the time the memory has been at work since, as a steady clock measures
+//! it: the machine's clock may be set forward by days between a send and its repetition, which must
+//! be known all the same. Time in which no server runs makes no key older.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use klatch_domain::event::{Change, Event};
-use klatch_domain::{Clock, Rejection, RoomId};
+use klatch_domain::{Clock, Rejection, RoomId, Timestamp};
 use klatch_ports::api::commands::Sent;
 use klatch_ports::api::{ServiceError, ServiceResult};
-use klatch_ports::key_index::{KeyEntry, KeyIndex};
+use klatch_ports::key_index::{KeyEntry, KeyIndex, Remembered};
 use klatch_ports::log::{Key, Kind, LogReader, Record};
 use klatch_ports::messages::Applied;
 use klatch_ports::{ErrorKind, Offset, Partition, PortError, PortResult, Position, StreamId};
 use klatch_protocol::event::decode;
 use klatch_protocol::sealed::Place;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Deps;
@@ -33,6 +38,8 @@ const FEED_LINGER: Duration = Duration::from_millis(200);
 pub(crate) struct Known {
     partition: Partition,
     offset: Offset,
+    /// In the memory's own time.
+    at: Timestamp,
 }
 
 /// Keys that became events.
@@ -42,9 +49,27 @@ pub(crate) struct KeyMemory {
     clock: Arc<dyn Clock>,
     /// How long a key is remembered, in milliseconds.
     remembered: u64,
+    time: Time,
     recent: Mutex<Recent>,
     /// Held while the index takes in records: one feeder at a time.
     feeding: tokio::sync::Mutex<()>,
+}
+
+/// The index' own time: goes on from where its last life left it.
+struct Time {
+    from: Timestamp,
+    since: Instant,
+}
+
+impl Time {
+    fn going_on(from: Timestamp) -> Self {
+        Self { from, since: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        let passed = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.from.0.saturating_add(passed))
+    }
 }
 
 #[derive(Default)]
@@ -62,7 +87,8 @@ impl KeyMemory {
     ) -> Self {
         let (recent, feeding) = (Mutex::default(), tokio::sync::Mutex::default());
         let remembered = u64::try_from(remembered.as_millis()).unwrap_or(u64::MAX);
-        Self { index, reader, clock, remembered, recent, feeding }
+        let time = Time::going_on(index.time());
+        Self { index, reader, clock, remembered, time, recent, feeding }
     }
 
     /// Brings the index at least to `offset`: what another instance appended up to there is known
@@ -79,11 +105,11 @@ impl KeyMemory {
     pub(crate) fn look_up(&self, room: RoomId, key: u128) -> PortResult<Option<Known>> {
         let partition = self.reader.partition_of(StreamId::Messages, Key(room.bits()));
         let recent = self.recent.lock().offsets.get(&key).copied();
-        let offset = match recent {
-            Some(offset) => Some(offset),
+        let found = match recent {
+            Some(offset) => Some(Remembered { offset, at: self.time.now() }),
             None => self.index.lookup(partition, key)?,
         };
-        Ok(offset.map(|offset| Known { partition, offset }))
+        Ok(found.map(|Remembered { offset, at }| Known { partition, offset, at }))
     }
 
     /// Remembers a key that has just become durable, until the index has it.
@@ -106,6 +132,10 @@ impl KeyMemory {
         }
         // What was forgotten is older than any key that counts.
         at = at.max(reader.start(StreamId::Messages, partition).await?);
+        if at > applied.offset {
+            // So that it is not looked for again until something follows.
+            self.index.commit(partition, Applied { epoch, offset: at }, self.time.now(), &[])?;
+        }
         loop {
             let batch = reader.read(StreamId::Messages, partition, at, FEED_BATCH).await?;
             if batch.through == at {
@@ -113,16 +143,26 @@ impl KeyMemory {
             }
             at = batch.through;
             let entries: Vec<KeyEntry> = batch.records.iter().filter_map(entry).collect();
-            self.index.commit(partition, Applied { epoch, offset: at }, &entries)?;
+            let applied = Applied { epoch, offset: at };
+            self.index.commit(partition, applied, self.time.now(), &entries)?;
             self.forget_through(at);
         }
     }
 
-    /// Nothing before this offset can hold a key that still counts.
+    /// Where an index that knows nothing begins: what was appended before this offset is twice as
+    /// old as keys are remembered. Here the machine's clock must do, and what the log wrote down of
+    /// it: the earlier of the two, so that a clock that is ahead since the last record hides none.
     async fn horizon(&self, partition: Partition) -> PortResult<Offset> {
-        let time = self.clock.now().0.saturating_sub(self.remembered.saturating_mul(2));
-        let time = klatch_domain::Timestamp(time);
-        self.reader.at_time(StreamId::Messages, partition, time).await
+        let (stream, reader) = (StreamId::Messages, &self.reader);
+        let end = reader.end(stream, partition).await?;
+        let few = Offset(end.0.saturating_sub(FEED_BATCH as u64));
+        let few = few.max(reader.start(stream, partition).await?);
+        let newest = reader.read(stream, partition, few, FEED_BATCH).await?;
+        let newest = newest.records.last().map(|record| record.appended_at);
+        let now = self.clock.now();
+        let now = newest.map_or(now, |newest| newest.min(now));
+        let time = now.0.saturating_sub(self.remembered.saturating_mul(2));
+        reader.at_time(stream, partition, Timestamp(time)).await
     }
 
     fn forget_through(&self, offset: Offset) {
@@ -152,7 +192,7 @@ impl KeyMemory {
                 gone().into()
             });
         };
-        if deps.clock.now().ms_since(record.appended_at) > self.remembered {
+        if self.time.now().ms_since(known.at) > self.remembered {
             // The bucket outlives the promise; a key this old is a client's mistake.
             return Err(Rejection::IdempotencyMismatch.into());
         }
@@ -214,8 +254,8 @@ impl KeyFeeder {
                     tracing::warn!(%error, "the key index could not follow the log");
                 }
             }
-            let horizon = self.0.clock.now().0.saturating_sub(self.0.remembered);
-            if let Err(error) = self.0.index.forget_before(klatch_domain::Timestamp(horizon)) {
+            let horizon = Timestamp(self.0.time.now().0.saturating_sub(self.0.remembered));
+            if let Err(error) = self.0.index.forget_before(horizon) {
                 tracing::warn!(%error, "the key index could not forget old keys");
             }
             tokio::select! {
@@ -237,6 +277,5 @@ fn entry(record: &Record) -> Option<KeyEntry> {
     // A record that does not decode is the message-writer's to report.
     let Ok(Event::Timeline(event)) = decode(record.body.clone()) else { return None };
     let Change::MessageSent(sent) = event.change else { return None };
-    let (offset, appended_at) = (record.offset, record.appended_at);
-    sent.key.map(|key| KeyEntry { key, offset, appended_at })
+    sent.key.map(|key| KeyEntry { key, offset: record.offset })
 }

@@ -92,6 +92,26 @@ impl World {
     }
 
     pub(crate) async fn instance_on(&self, log: Arc<dyn EventAppender>) -> Arc<CommandService> {
+        self.instance_with(log, Arc::default()).await
+    }
+
+    /// One whose index of keys follows the log, and forgets, until the guard is dropped.
+    pub(crate) async fn feeding_instance(
+        &self,
+        index: Arc<MemoryKeyIndex>,
+    ) -> (Arc<CommandService>, DropGuard) {
+        let service = self.instance_with(self.log.clone(), index).await;
+        let (feeder, stop) = (service.key_feeder(), CancellationToken::new());
+        let stopped = stop.clone();
+        tokio::spawn(async move { feeder.run(stopped).await });
+        (service, stop.drop_guard())
+    }
+
+    async fn instance_with(
+        &self,
+        log: Arc<dyn EventAppender>,
+        key_index: Arc<MemoryKeyIndex>,
+    ) -> Arc<CommandService> {
         let service = CommandService::new(
             Deps {
                 log,
@@ -100,7 +120,7 @@ impl World {
                 metadata: self.metadata.clone(),
                 claims: self.accounts.clone(),
                 key_ring: self.ring.clone(),
-                key_index: Arc::new(MemoryKeyIndex::default()),
+                key_index,
                 provisioner: Arc::new(NoProvisioner),
                 clock: Arc::new(self.clock.clone()),
                 entropy: self.entropy.clone(),
