@@ -143,11 +143,15 @@ describe('from page to page', () => {
     await signIn(page, 'root');
     await has('h1: Hello, Root');
     await press(page.getByRole('button', { name: /^Rooms/ }));
+    await has('button: Start a conversation');
     await press(page.getByRole('link', { name: /^Your account/ }));
     await has('h1: Your account');
     await press(page.getByRole('button', { name: /^Rooms/ }));
     await press(page.locator('.room-item', { hasText: 'kitchen' }));
     await has('h1: kitchen');
+    await press(page.getByRole('button', { name: /^Rooms/ }));
+    await press(page.locator('.room-item', { hasText: 'kitchen' }));
+    await until(async () => (await focused(page)).startsWith('button: Rooms'), true);
     await press(page.getByRole('button', { name: /^Rooms/ }));
     await page.keyboard.press('Escape');
     await until(async () => (await focused(page)).startsWith('button: Rooms'), true);

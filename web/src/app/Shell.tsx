@@ -214,9 +214,16 @@ function Drawer({ narrow, open, onClose, children }: DrawerProps) {
     const onKey = (event: KeyboardEvent) => {
       if (event.key === 'Escape') onClose();
     };
+    // Also whoever chose the room that is shown already has chosen.
+    const onClick = ({ target }: MouseEvent) => {
+      if (target instanceof Element && target.closest('a') !== null) onClose();
+    };
+    const box = side.current;
     document.addEventListener('keydown', onKey);
+    box?.addEventListener('click', onClick);
     return () => {
       document.removeEventListener('keydown', onKey);
+      box?.removeEventListener('click', onClick);
       goBack();
     };
   }, [open, onClose]);

@@ -89,10 +89,17 @@ function MemberItem({ member, you, onManage }: ItemProps) {
           <span title={nameOf(member)}>{nameOf(member)}</span>
           {you && <span className="member-you"> (you)</span>}
         </span>
-        <small>{words === '' ? `@${member.username}` : words}</small>
+        <small>
+          {member.role !== 'member' && (
+            <>
+              <span className="member-role">{member.role}</span>
+              {' · '}
+            </>
+          )}
+          {words === '' ? `@${member.username}` : words}
+        </small>
       </span>
       {member.bot && <BotMark />}
-      {member.role !== 'member' && <span className="member-role">{member.role}</span>}
       {onManage && (
         <IconButton
           icon="more"
