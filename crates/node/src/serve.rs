@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
@@ -12,24 +13,29 @@ use crate::host;
 use crate::wiring::{self, Running};
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let config = config::for_serve(args)?;
-    start_logging(&config)?;
-    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("klatch-worker")
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(serve(config, args.demo));
+    // Before anything is read: whoever renews a certificate may do so at any moment.
+    let hangups = {
+        let _runtime = runtime.enter();
+        host::hangups()?
+    };
+    let config = config::for_serve(args)?;
+    start_logging(&config)?;
+    raise_file_limit();
+    let ended = runtime.block_on(serve(config, args.demo, hangups));
     // What still runs on blocking threads is reading; nothing durable waits for it.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn serve(config: Config, demo: bool) -> anyhow::Result<()> {
+async fn serve(config: Config, demo: bool, hangups: Signal) -> anyhow::Result<()> {
     let grace = Duration::from_secs(config.server.grace_seconds);
     let mut signals = host::Signals::listen()?;
     let running = tokio::select! {
-        running = wiring::start(config, demo) => running?,
+        running = wiring::start(config, demo, hangups) => running?,
         // What was opened so far is good to be opened again, as after a crash.
         () = signals.asked_to_end() => return Ok(()),
     };

@@ -31,7 +31,10 @@ const PREFIX: &str = "KLATCH_";
 pub(crate) fn load(args: &ConfigArgs) -> Result<Config, ConfigError> {
     let figment = Figment::from(Serialized::defaults(Config::default()));
     let figment = match &args.config {
-        Some(file) if !file.is_file() => return Err(ConfigError::NoFile(file.clone())),
+        // Whatever can be read: also a pipe.
+        Some(file) if !file.exists() || file.is_dir() => {
+            return Err(ConfigError::NoFile(file.clone()));
+        }
         Some(file) => figment.merge(Toml::file_exact(file)),
         None if Path::new(DEFAULT_FILE).is_file() => figment.merge(Toml::file_exact(DEFAULT_FILE)),
         None => figment,
@@ -60,11 +63,12 @@ pub(crate) fn for_serve(args: &ServeArgs) -> Result<Config, ConfigError> {
 /// `klatch config check`.
 pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
-    if let Some(trouble) = Certificate::read(&config)?.and_then(|it| it.trouble()) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    if let Some(trouble) = Certificate::read(&config, &clock)?.and_then(|it| it.trouble()) {
         crate::host::remark(&format!("the setting `server.tls.cert`: {trouble}"));
     }
     crate::wiring::trusted_issuers(&config)?;
-    crate::wiring::mailer(&config, &(Arc::new(SystemClock) as Arc<dyn Clock>))?;
+    crate::wiring::mailer(&config, &clock)?;
     crate::host::say(&toml::to_string_pretty(&config)?);
     Ok(())
 }
@@ -72,6 +76,8 @@ pub(crate) fn check(args: &ConfigArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::result_large_err, reason = "figment's jail wants its own error")]
+
+    use klatch_testkit::ManualClock;
 
     use super::*;
 
@@ -137,14 +143,15 @@ mod tests {
             jail.set_env("KLATCH_SERVER__TLS__CERT", "cert.pem");
             jail.create_file(DEFAULT_FILE, "[server.tls]\nkey = \"key.pem\"")?;
             let config = load_here().unwrap();
-            let told = Certificate::read(&config).unwrap_err().to_string();
+            let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+            let told = Certificate::read(&config, &clock).unwrap_err().to_string();
             let names = told.contains("`server.tls.cert`") && told.contains("cert.pem");
             assert!(names && told.contains("No such file"), "{told}");
             jail.create_file("cert.pem", "nothing")?;
-            let told = Certificate::read(&config).unwrap_err().to_string();
+            let told = Certificate::read(&config, &clock).unwrap_err().to_string();
             assert!(told.contains("`server.tls.key`") && told.contains("key.pem"), "{told}");
             jail.create_file("key.pem", "nothing")?;
-            let told = Certificate::read(&config).unwrap_err().to_string();
+            let told = Certificate::read(&config, &clock).unwrap_err().to_string();
             assert!(told.contains("BEGIN CERTIFICATE"), "{told}");
             Ok(())
         });

@@ -2,25 +2,24 @@
 
 use std::path::Path;
 
-use klatch_domain::{Clock as _, Timestamp};
+use klatch_domain::Timestamp;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use super::Findings;
-use crate::host::SystemClock;
 
 /// From here on it is time for another one.
 pub(crate) const FEW_DAYS: u64 = 14;
 pub(crate) const DAY_MS: u64 = 24 * 3_600_000;
 const MEND: &str = "renew it; a running server takes it within a minute, or at SIGHUP";
 
-pub(super) fn look(path: &Path, out: &mut Findings) {
+pub(super) fn look(path: &Path, now: Timestamp, out: &mut Findings) {
     let Ok(cert) = CertificateDer::from_pem_file(path) else {
         let text = format!("{} cannot be read", path.display());
         return out.bad("certificate", text, "name a PEM file in server.tls.cert");
     };
     match validity(&cert) {
-        Some(dates) => judge(dates, SystemClock.now(), out),
+        Some(dates) => judge(dates, now, out),
         None => out.warn(
             "certificate",
             format!("the dates of {} are not understood here", path.display()),

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use klatch_domain::{Clock as _, Timestamp};
+use klatch_domain::{Clock, Timestamp};
 use klatch_embedded::disk::RealDisk;
 use klatch_embedded::log::{Glance, glance};
 
 use super::Findings;
-use crate::host::SystemClock;
 
 /// Before this no Klatch was written, after that none will run: one of the two is a clock that was
 /// never set.
@@ -22,11 +21,11 @@ const SKEW_MS: u64 = 30_000;
 
 const MEND: &str = "let the system keep its time: timedatectl set-ntp true";
 
-pub(super) async fn look(dir: &Path, out: &mut Findings) {
+pub(super) async fn look(dir: &Path, clock: &dyn Clock, out: &mut Findings) {
     let newest = look_at_log(dir, out);
-    let (wall, steady) = (SystemClock.now(), tokio::time::Instant::now());
+    let (wall, steady) = (clock.now(), tokio::time::Instant::now());
     tokio::time::sleep(WATCHED).await;
-    let moved = SystemClock.now().0.saturating_sub(wall.0);
+    let moved = clock.now().0.saturating_sub(wall.0);
     let passed = u64::try_from(steady.elapsed().as_millis()).unwrap_or(u64::MAX);
     judge(wall, moved.abs_diff(passed), newest, out);
 }

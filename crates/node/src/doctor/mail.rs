@@ -6,15 +6,13 @@ use klatch_domain::Clock;
 
 use super::Findings;
 use crate::config::Config;
-use crate::host::SystemClock;
 use crate::wiring::mailer;
 
 /// Looks when one is configured. Sends nothing.
-pub(super) async fn look(config: &Config, out: &mut Findings) {
+pub(super) async fn look(config: &Config, clock: &Arc<dyn Clock>, out: &mut Findings) {
     let Some(host) = &config.mail.host else { return };
     let place = format!("{host}:{}", config.mail.port());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mailer = match mailer(config, &clock) {
+    let mailer = match mailer(config, clock) {
         Ok(Some(mailer)) => mailer,
         Ok(None) => return,
         Err(error) => return out.bad("mail", error.to_string(), "put right what the line names"),

@@ -12,14 +12,16 @@ mod public;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use klatch_domain::Clock;
 use serde::Serialize;
 
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
-use crate::host;
+use crate::host::{self, SystemClock};
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
@@ -145,7 +147,8 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         config.server.data_dir.clone_from(dir);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(look(args, &config));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let findings = runtime.block_on(look(args, &config, &clock));
     let well = findings.count(Level::Bad) == 0;
     if args.json {
         let report = Report { well, findings: &findings.0 };
@@ -157,26 +160,26 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(args: &DoctorArgs, config: &Config) -> Findings {
+async fn look(args: &DoctorArgs, config: &Config, clock: &Arc<dyn Clock>) -> Findings {
     let mut findings = Findings::default();
     let (dir, out) = (&config.server.data_dir, &mut findings);
     disk::look(dir, config.log.reserve_mib, out);
-    clock::look(dir, out).await;
+    clock::look(dir, &**clock, out).await;
     files::look(config, out);
     files::look_at_limits(out);
     if let Some(tls) = &config.server.tls {
-        match crate::wiring::Certificate::read(config) {
-            Ok(_) => certificate::look(&tls.cert, out),
+        match crate::wiring::Certificate::read(config, clock) {
+            Ok(_) => certificate::look(&tls.cert, clock.now(), out),
             Err(error) => {
                 out.bad("certificate", error.to_string(), "put right what the line names");
             }
         }
     }
     port::look(config, out).await;
-    mail::look(config, out).await;
+    mail::look(config, clock, out).await;
     let url = args.url.as_ref().or(config.server.public_url.as_ref());
     if let Some(url) = url {
-        public::look(url, args.token.as_deref(), args.idle, out).await;
+        public::look(url, (args.token.as_deref(), args.idle), &**clock, out).await;
     }
     findings
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use futures::{SinkExt as _, StreamExt as _};
-use klatch_domain::Clock as _;
+use klatch_domain::{Clock, Timestamp};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -13,7 +13,6 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::probe::{Place, STEP, Stream, Unreachable};
 use super::{Findings, certificate};
-use crate::host::SystemClock;
 
 /// Close codes from here on are the server's own words.
 const OWN_CODES: u16 = 4_000;
@@ -28,7 +27,12 @@ enum Heard {
     End(Option<u16>),
 }
 
-pub(super) async fn look(url: &str, token: Option<&str>, idle: Duration, out: &mut Findings) {
+pub(super) async fn look(
+    url: &str,
+    (token, idle): (Option<&str>, Duration),
+    clock: &dyn Clock,
+    out: &mut Findings,
+) {
     let Some(place) = Place::parse(url) else {
         let text = format!("{url} is no address of a server");
         return out.bad("address", text, "write it as https://chat.example or http://host:port");
@@ -41,7 +45,7 @@ pub(super) async fn look(url: &str, token: Option<&str>, idle: Duration, out: &m
         Err(error) => return tell_unreachable(url, &error, out),
     };
     if let Some(shown) = shown {
-        look_at_certificate(&shown, out);
+        look_at_certificate(&shown, clock.now(), out);
     }
     if let Some(socket) = upgrade(&place, stream, token, out).await {
         talk(socket, idle, out).await;
@@ -81,9 +85,9 @@ fn tell_unreachable(url: &str, error: &Unreachable, out: &mut Findings) {
     }
 }
 
-fn look_at_certificate(shown: &CertificateDer<'_>, out: &mut Findings) {
+fn look_at_certificate(shown: &CertificateDer<'_>, now: Timestamp, out: &mut Findings) {
     if let Some(dates) = certificate::validity(shown) {
-        certificate::judge(dates, SystemClock.now(), out);
+        certificate::judge(dates, now, out);
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use klatch_domain::{Clock as _, Timestamp};
+use klatch_domain::{Clock, Timestamp};
 use klatch_gateway::{Tls, TlsError};
 use parking_lot::Mutex;
 use tokio::signal::unix::Signal;
@@ -13,7 +13,6 @@ use tokio::time::sleep;
 use super::Process;
 use crate::config::{Config, ConfigError, TlsFiles};
 use crate::doctor::certificate::{FEW_DAYS, Left, ends};
-use crate::host::SystemClock;
 
 /// How often the files are looked at without being asked to.
 const AGAIN: Duration = Duration::from_mins(1);
@@ -25,6 +24,7 @@ const HALF_WAY: Duration = Duration::from_secs(2);
 pub(crate) struct Certificate {
     files: TlsFiles,
     tls: Tls,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -74,13 +74,16 @@ impl Certificate {
     ///
     /// # Errors
     /// A file cannot be read, or is not what it should be.
-    pub(crate) fn read(config: &Config) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn read(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Self>, ConfigError> {
         let Some(files) = config.server.tls.clone() else { return Ok(None) };
         let used = Pair::read(&files)?;
         let tls = Tls::new(&used.cert, &used.key).map_err(|error| refused(&files, &error))?;
         let ends_at = ends(&used.cert);
         let state = State { used, ends_at, broken: None, renewals: 0, said: None };
-        Ok(Some(Self { files, tls, state: Mutex::new(state) }))
+        Ok(Some(Self { files, tls, clock: Arc::clone(clock), state: Mutex::new(state) }))
     }
 
     pub(crate) fn tls(&self) -> &Tls {
@@ -143,7 +146,7 @@ impl Certificate {
 
     /// Once a day, when there are few left, and when there are none.
     fn say_when_it_ends(&self) {
-        match self.state.lock().say_now(SystemClock.now()) {
+        match self.state.lock().say_now(self.clock.now()) {
             Some(Left::Days(days)) => tracing::warn!(days, "the certificate ends soon"),
             Some(Left::Ended(days)) => tracing::error!(
                 days,
@@ -155,7 +158,7 @@ impl Certificate {
 
     /// What is wrong with it, or will be soon. Nothing of the machine is in it: strangers read it.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.state.lock().trouble(SystemClock.now())
+        self.state.lock().trouble(self.clock.now())
     }
 
     /// Its last moment, if it is understood.
@@ -231,6 +234,8 @@ fn refused(files: &TlsFiles, error: &TlsError) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use klatch_testkit::ManualClock;
+
     use super::*;
     use crate::doctor::certificate::DAY_MS;
 
@@ -249,6 +254,32 @@ mod tests {
         let before = (0..FEW_DAYS).rev().map(Left::Days);
         let expected: Vec<_> = before.chain((0..3).map(Left::Ended)).collect();
         assert_eq!(said, expected);
+    }
+
+    /// Of a year when nobody ran this: the machine's clock would tell something else.
+    #[test]
+    fn a_certificate_ends_by_the_clock_that_was_given() {
+        let here = tempfile::tempdir().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 3, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let files =
+            TlsFiles { cert: here.path().join("cert.pem"), key: here.path().join("key.pem") };
+        std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        let mut config = Config::default();
+        config.server.tls = Some(files);
+        let clock = ManualClock::default();
+        let given: Arc<dyn Clock> = Arc::new(clock.clone());
+        let certificate = Certificate::read(&config, &given).unwrap().unwrap();
+        let told = |at: &str| {
+            clock.set(at.parse().unwrap());
+            certificate.trouble()
+        };
+        assert_eq!(told("2001-01-01T00:00:00Z"), None);
+        assert_eq!(told("2001-02-20T00:00:00Z").as_deref(), Some("it ends in 9 days"));
+        assert_eq!(told("2001-03-02T00:00:00Z").as_deref(), Some("it has ended"));
     }
 
     #[test]

@@ -20,13 +20,14 @@ use anyhow::Context as _;
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::demo::{self, Seeded};
-use crate::host::{self, SystemClock, SystemEntropy};
+use crate::host::{SystemClock, SystemEntropy};
 use crate::metrics;
 use crate::operator;
 use crate::upkeep::{Engines, Sources, compliance};
@@ -72,14 +73,17 @@ pub(crate) struct Running {
     pub(crate) demo: Option<(Seeded, DemoIssuer)>,
 }
 
-/// Starts everything. The address is bound first, so that a port in use costs nothing.
-pub(crate) async fn start(config: Config, with_demo: bool) -> anyhow::Result<Running> {
-    // Before anything that takes time: whoever renews a certificate may do so at any moment.
-    let hangups = host::hangups()?;
-    let certificate = Certificate::read(&config)?.map(Arc::new);
+/// Starts everything. The address is bound first, so that a port in use costs nothing. Whoever sent
+/// one of `hangups` until now is answered at the end.
+pub(crate) async fn start(
+    config: Config,
+    with_demo: bool,
+    hangups: Signal,
+) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let certificate = Certificate::read(&config, &clock)?.map(Arc::new);
     let listener = bind(&config)?;
     let address = listener.local_addr()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let process = Process {
         instance: InstanceId::fresh(&*clock, &*entropy),

@@ -1,6 +1,8 @@
 //! SIGTERM under load, and SIGHUP, which ends nothing.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use klatch_e2e::hostile::Hostile;
@@ -8,6 +10,7 @@ use klatch_e2e::rest::Rest;
 use klatch_e2e::server::{Exit, Server, Settings, quiet};
 use klatch_e2e::socket::{self, Incoming};
 use klatch_e2e::token;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -248,6 +251,41 @@ async fn hangups_during_the_start_and_later_leave_a_server_without_tls_serving()
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(is_ready().await);
+    let (exit, _) = server.terminate(GRACE).await.unwrap();
+    assert_eq!(exit, Exit::Code(0));
+}
+
+/// The configuration is a pipe: what the server reads of it is written after the hangup.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_before_the_configuration_is_read_ends_no_server_and_is_answered() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let pipe = here.path().join("klatch.toml");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let settings = Settings::default().flag("--config").flag(pipe.to_str().unwrap());
+    let mut server = Server::stopped(settings).unwrap();
+    server.spawn().unwrap();
+    let begun = Instant::now();
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Whoever writes can open it as soon as the server has opened it to read.
+    let mut configuration = loop {
+        if let Ok(opened) = open(&pipe, flags, Mode::empty()) {
+            break File::from(opened);
+        }
+        assert!(server.is_running() && begun.elapsed() < SOON, "{}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    server.process().unwrap().hang_up().unwrap();
+    configuration.write_all(b"[server]\ngrace_seconds = 9\n").unwrap();
+    drop(configuration);
+    let (rest, begun) = (server.rest(), Instant::now());
+    while !rest.get("/readyz").await.is_ok_and(|answer| answer.status == 200)
+        || !server.output().contains("without TLS that is nothing")
+    {
+        assert!(server.is_running(), "ended by the hangup\n{}", server.log_tail());
+        assert!(begun.elapsed() < Duration::from_mins(1), "not answered\n{}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let (exit, _) = server.terminate(GRACE).await.unwrap();
     assert_eq!(exit, Exit::Code(0));
 }
