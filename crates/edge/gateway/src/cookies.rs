@@ -2,8 +2,8 @@
 //!
 //! `klatch_access` and `klatch_refresh` are `HttpOnly`. `klatch_csrf` can be read by scripts of our
 //! own pages, which send it back in `X-Klatch-CSRF`: another site's page makes the browser send
-//! cookies, but can neither read this one nor set the header. It also says whose the cookies are, so
-//! that a page left open sees that someone else came into this browser; for us it proves nothing.
+//! cookies, but can neither read this one nor set the header. It also says whose the cookies are,
+//! so that a page left open sees that someone else came into this browser; to us it proves nothing.
 
 use std::time::Duration;
 
