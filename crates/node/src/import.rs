@@ -8,13 +8,12 @@ use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Frame;
-use hyper::client::conn::http1;
 use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::ask::ask;
 use crate::host;
 
 /// Bytes read from the file at once.
@@ -121,18 +120,7 @@ async fn send(server: &Uri, request: Request<Body>) -> anyhow::Result<Value> {
     let stream = TcpStream::connect(&address)
         .await
         .with_context(|| format!("no server answers at {address}: is it running?"))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::task::spawn(connection);
-    let response = sender.send_request(request).await.context("sending the request")?;
-    let status = response.status();
-    let bytes = response.into_body().collect().await.context("reading the answer")?.to_bytes();
-    driver.abort();
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    bail!("the server refused ({status}): {} {}", text("title"), text("detail"))
+    ask(stream, request).await
 }
 
 fn authority(server: &Uri) -> anyhow::Result<String> {

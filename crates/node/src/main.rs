@@ -1,6 +1,7 @@
 //! Owns the binary: command line, configuration, wiring of roles and adapters, life cycle.
 //! Must not contain: rules, protocol, storage, or anything a role could do itself.
 
+mod ask;
 mod bench;
 mod cli;
 mod config;

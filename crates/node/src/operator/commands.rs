@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
+use http_body_util::Full;
 use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
+use crate::ask::ask;
 use crate::cli::ConfigArgs;
 use crate::config::{self, Config};
 use crate::host;
@@ -236,8 +235,6 @@ impl Server {
                 socket.display()
             )
         })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::task::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(format!("/api/v1/admin/{path}"))
@@ -251,19 +248,7 @@ impl Server {
             body.to_string()
         });
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        let response = sender.send_request(request).await.context("asking the server")?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.context("reading the answer")?.to_bytes();
-        driver.abort();
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if status.is_success() {
-            return Ok(answer);
-        }
-        bail!(
-            "the server refused ({status}): {} {}",
-            text(&answer, "title"),
-            text(&answer, "detail")
-        )
+        ask(stream, request).await
     }
 
     async fn id_of(&self, name: &str) -> anyhow::Result<String> {
