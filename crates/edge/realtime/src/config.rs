@@ -61,10 +61,10 @@ pub struct RealtimeConfig {
     /// Origins of pages, besides this server's own, that may connect by cookie
     /// (`https://chat.example.org`).
     pub allowed_origins: Vec<String>,
-    /// Size of the kernel's send buffer per connection, in bytes of frames; with what it keeps beside
-    /// them the kernel counts twice as many. It also bounds what is under way to a client, so a
-    /// connection gets this much in a round trip at most. When absent the kernel lets each grow,
-    /// by megabytes for a client that does not read.
+    /// Size of the kernel's send buffer per connection, in bytes of frames; with what it keeps
+    /// beside them the kernel counts twice as many. It also bounds what is under way to a client,
+    /// so a connection gets this much in a round trip at most. When absent the kernel lets each
+    /// grow, by megabytes for a client that does not read.
     pub send_buffer_bytes: Option<usize>,
     /// Recipients from which on the writing of one batch is shared among the runtime's threads.
     pub parallel_flush: usize,
