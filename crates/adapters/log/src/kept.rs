@@ -2,7 +2,9 @@
 //!
 //! Before segments are removed, what they hold of SYSTEM is appended to a file of its own, and
 //! then a mark that says up to where that was done. Both are synced before anything is removed, so
-//! that what stands after the last mark was never relied on and is cut at the next opening.
+//! what stands after the last mark was never relied on. Nor was what stands after the mark with
+//! which the segments go on: it may be there to be read and yet not on the disk, when a sync of it
+//! failed in an earlier life. The next opening cuts both, and what the segments hold is copied anew.
 //!
 //! **Memory.** The file grows for as long as the server is used, so what is remembered of it must
 //! not: the place of every record cost 37 bytes each, a hundred megabytes for a year in which
@@ -48,7 +50,7 @@ pub(super) struct Kept(RwLock<State>);
 #[derive(Debug, Default)]
 struct State {
     file: Option<Arc<dyn DiskFile>>,
-    /// Where the last mark ends.
+    /// Where the last mark ends that counts.
     end: u64,
     /// Everything up to this offset was looked at.
     through: u64,
@@ -67,11 +69,11 @@ struct Place {
 }
 
 impl Kept {
-    /// Reads the file; whatever stands after its last mark is cut.
+    /// Reads the file up to the mark with which the record `first` goes on, and cuts the rest.
     ///
     /// # Errors
-    /// `Corrupt` when it does not hold what was in front of the record `first`, with which the log
-    /// begins now, or what the disk says. The file is as it was then: what stands behind the damage
+    /// `Corrupt` when it does not hold what was in front of `first`, with which the log begins now,
+    /// or what the disk says. The file is as it was then: what stands behind the damage
     /// may still be wanted.
     pub(super) fn load(disk: &dyn Disk, first: u64) -> PortResult<Self> {
         let file = match disk.open(PATH) {
@@ -82,7 +84,7 @@ impl Kept {
         let mut state = State::default();
         let mut stopped = 0;
         if let Some(file) = file {
-            stopped = state.scan(&file).map_err(port_io("open"))?;
+            stopped = state.scan(&file, first).map_err(port_io("open"))?;
         }
         if state.through + 1 < first {
             let place = disk.describe(PATH);
@@ -254,8 +256,8 @@ impl State {
         self.walk(place.at, self.end)
     }
 
-    /// Takes in everything up to the last mark, and tells where it stopped.
-    fn scan(&mut self, file: &Arc<dyn DiskFile>) -> io::Result<u64> {
+    /// Takes in everything up to the mark with which `first` goes on, and tells where it stopped.
+    fn scan(&mut self, file: &Arc<dyn DiskFile>, first: u64) -> io::Result<u64> {
         let mut magic = [0; MAGIC.len()];
         if file.read_at(&mut magic, 0)? < MAGIC.len() || magic != *MAGIC {
             return Ok(0);
@@ -264,7 +266,9 @@ impl State {
         let mut walk = Walk::over(&**file, (at, length));
         let mut waiting = Vec::new();
         self.end = at;
-        while let Some((entry, at)) = walk.next()? {
+        while self.through + 1 < first
+            && let Some((entry, at)) = walk.next()?
+        {
             match entry {
                 Entry::Record(record) => waiting.push(Written::of(&record, at)),
                 Entry::Pad => {}
@@ -276,11 +280,12 @@ impl State {
             }
         }
         let stopped = walk.at;
-        self.file = Some(Arc::clone(file));
+        // Of a file that nothing was relied on not even the name may be durable: it is made anew.
+        self.file = (self.through > 0).then(|| Arc::clone(file));
         Ok(stopped)
     }
 
-    /// Makes what stands after the last mark zeros.
+    /// Makes what stands after the end zeros.
     fn cut(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let length = file.len()?;

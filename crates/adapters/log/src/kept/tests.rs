@@ -62,6 +62,26 @@ fn a_power_cut_while_more_is_kept_spoils_nothing_that_was_kept_before() {
 }
 
 #[test]
+fn what_failed_to_be_synced_in_an_earlier_life_is_not_relied_on() {
+    for seed in 0..200 {
+        let sim = SimDisk::new(seed);
+        sim.disk().create_dir(DIR).unwrap();
+        let kept = Kept::load(&*sim.disk(), 1).unwrap();
+        // That of the file, of its name, or of what is written.
+        sim.fail_syncs_after(seed % 3);
+        kept.add(&*sim.disk(), &[record(3, 7)], 20).unwrap_err();
+        sim.mend();
+        // It can be read, and the segments hold it as well.
+        let kept = Kept::load(&*sim.disk(), 1).unwrap();
+        kept.add(&*sim.disk(), &[record(3, 7), record(25, 8)], 30).unwrap();
+        sim.power_cut();
+        let kept = Kept::load(&*sim.disk(), 31).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        assert_eq!(kept.record(3).unwrap(), Some(record(3, 7)));
+        assert_eq!(kept.record(25).unwrap(), Some(record(25, 8)));
+    }
+}
+
+#[test]
 fn what_is_remembered_of_what_is_kept_is_a_small_part_of_it_and_all_of_it_is_found() {
     let sim = SimDisk::new(1);
     sim.disk().create_dir(DIR).unwrap();
