@@ -1,10 +1,11 @@
 //! Records of SYSTEM outlive their segments: audit and dead letters are in no read model.
 //!
 //! Before segments are removed, what they hold of SYSTEM is appended to a file of its own, and
-//! then a mark that says up to where that was done. Both are synced before anything is removed, so
-//! what stands after the last mark was never relied on. Nor was what stands after the mark with
+//! then a mark that says up to where that was done. Both are synced before anything is removed,
+//! so what stands after the last mark was never relied on. Nor was what stands after the mark with
 //! which the segments go on: it may be there to be read and yet not on the disk, when a sync of it
-//! failed in an earlier life. The next opening cuts both, and what the segments hold is copied anew.
+//! failed in an earlier life. The next opening cuts both, and what the segments hold is copied
+//! anew.
 //!
 //! **Memory.** The file grows for as long as the server is used, so what is remembered of it must
 //! not: the place of every record cost 37 bytes each, a hundred megabytes for a year in which
