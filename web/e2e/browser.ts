@@ -13,6 +13,12 @@ const BROWSER =
 
 export const SCREENSHOTS = new URL('./screenshots/', import.meta.url).pathname;
 
+/**
+ * A signed token. Not only how it begins: what is merely random begins like that, too, once in a
+ * while.
+ */
+export const SIGNED = /\beyJ[\w-]+\.[\w-]+\.[\w-]+/;
+
 /** All that were launched and still run. */
 export const browsers = new Set<Browser>();
 
