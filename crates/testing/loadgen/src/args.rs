@@ -93,6 +93,8 @@ pub struct Sizes {
     pub text_bytes: usize,
     /// Members of the large room.
     pub subscribers: u32,
+    /// Stretches of each kind in it.
+    pub fanout_turns: u32,
     /// Rooms of ten.
     pub rooms: u32,
     /// Members of each of them.
@@ -143,6 +145,7 @@ impl Default for Sizes {
         Self {
             text_bytes: 200,
             subscribers: 1000,
+            fanout_turns: 5,
             rooms: 500,
             members: 10,
             rooms_window: 64,
@@ -185,6 +188,7 @@ impl Sizes {
     pub fn small() -> Self {
         Self {
             subscribers: 50,
+            fanout_turns: 2,
             rooms: 10,
             senders: 4,
             pairs_window: 16,
@@ -212,7 +216,7 @@ impl Sizes {
     pub(crate) fn connections(&self) -> u64 {
         [
             self.rooms * self.members,
-            self.subscribers,
+            2 * self.subscribers,
             2 * self.senders,
             self.idle,
             self.hot_readers,

@@ -49,8 +49,9 @@ pub struct Row {
     pub threads: BTreeMap<String, f64>,
     /// Refusals and the like, summed.
     pub errors: BTreeMap<String, u64>,
-    /// CPU as a multiple of the bare writer's for the same deliveries in the same run.
-    pub times_bare_writer: Option<f64>,
+    /// CPU as a multiple of the bare writer's for the same deliveries in the same run: of the
+    /// stretch next to each one, or else of its median.
+    pub times_bare_writer: Option<Spread>,
 }
 
 /// What a bench found.
@@ -71,6 +72,7 @@ pub struct Report {
 }
 
 pub(crate) const CPU: &str = "cpu_s_per_million";
+pub(crate) const TIMES_BARE: &str = "times_bare_writer";
 pub(crate) const RATE: &str = "per_second";
 pub(crate) const ACK: [&str; 3] = ["ack_p50_ms", "ack_p95_ms", "ack_p99_ms"];
 pub(crate) const DELIVERY: [&str; 3] = ["delivery_p50_ms", "delivery_p95_ms", "delivery_p99_ms"];
@@ -101,10 +103,11 @@ pub(crate) fn rows(samples: &[Sample]) -> Vec<Row> {
                 *errors.entry(code.clone()).or_default() += count;
             }
             let limit = of.first().and_then(|sample| sample.limit);
-            let times_bare_writer = limit
-                .and_then(|limit| median(limit, CPU))
-                .zip(median(name, CPU))
-                .map(|(limit, own)| own.median / limit.median);
+            let of_medians = || {
+                let (bare, own) = (median(limit?, CPU)?, median(name, CPU)?);
+                Spread::of(&[own.median / bare.median])
+            };
+            let times_bare_writer = median(name, TIMES_BARE).or_else(of_medians);
             Row {
                 name: (*name).to_owned(),
                 unit: of.first().map_or_else(String::new, |sample| sample.unit.to_owned()),
@@ -198,7 +201,7 @@ impl Report {
             let wrong: Vec<String> =
                 WRONG.iter().filter_map(|k| Some(short(row.figures.get(*k)?.max))).collect();
             let wrong = if wrong.is_empty() { "–".to_owned() } else { wrong.join(" / ") };
-            let times = row.times_bare_writer.map_or_else(|| "–".to_owned(), short);
+            let times = row.times_bare_writer.as_ref().map_or_else(|| "–".to_owned(), range);
             let _ = writeln!(
                 out,
                 "| {} | {} {}/s | {} | {times} | {} | {delivered} | {wrong} | {} |",
@@ -215,7 +218,7 @@ impl Report {
 
 /// The figures that have no column, and refusals.
 fn other(row: &Row) -> String {
-    let mut shown: Vec<&str> = vec![CPU, RATE];
+    let mut shown: Vec<&str> = vec![CPU, RATE, TIMES_BARE];
     for keys in [ACK, DELIVERY, ANSWER] {
         shown.extend(keys);
     }
@@ -296,7 +299,19 @@ mod tests {
         let rows = rows(&samples);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0].figures[CPU], Spread { median: 4.0, min: 3.0, max: 5.0 });
-        assert_eq!(rows[0].times_bare_writer, Some(2.0));
+        assert_eq!(rows[0].times_bare_writer.map(|times| times.median), Some(2.0));
+    }
+
+    #[test]
+    fn stretches_next_to_a_bare_one_are_compared_with_that_one() {
+        let mut samples = vec![sample("bare", None, 1.0), sample("bare", None, 4.0)];
+        for (cpu, times) in [(1.2, 1.2), (4.0, 1.0), (5.2, 1.3)] {
+            let mut of = sample("fanout", Some("bare"), cpu);
+            of.put(TIMES_BARE, times);
+            samples.push(of);
+        }
+        let times = rows(&samples)[1].times_bare_writer.unwrap();
+        assert_eq!(times, Spread { median: 1.2, min: 1.0, max: 1.3 });
     }
 
     #[test]
