@@ -12,15 +12,15 @@ use crate::host::{self, SystemClock, SystemEntropy};
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What to run: baseline, fanout, rooms, half, pairs, idle, history, readers, slow, storm,
-    /// logins, manyrooms, million [default: all].
+    /// What to run: baseline, fanout, rooms, half, pairs, idle, tls, history, readers, slow,
+    /// storm, logins, manyrooms, million [default: all].
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
     /// Sizes that only show that everything works.
     #[arg(long, conflicts_with = "full")]
     small: bool,
-    /// Sizes as the targets name them: 18,000 idle connections, a storm of 15,000, a room of a
-    /// million members with 10,000 online. Needs 20,000 open files.
+    /// Sizes as the targets name them: 18,000 idle connections, as many through TLS, a storm of
+    /// 15,000, a room of a million members with 10,000 online. Needs 20,000 open files.
     #[arg(long)]
     full: bool,
     /// How often each workload runs, in turns.
@@ -32,6 +32,9 @@ pub(crate) struct BenchArgs {
     /// Idle connections.
     #[arg(long)]
     idle: Option<u32>,
+    /// Idle connections through TLS.
+    #[arg(long, value_name = "CONNECTIONS")]
+    tls: Option<u32>,
     /// Messages in the history.
     #[arg(long)]
     history_messages: Option<u32>,
@@ -105,6 +108,7 @@ fn sizes(args: &BenchArgs) -> Sizes {
     };
     Sizes {
         idle: args.idle.unwrap_or(sizes.idle),
+        tls: args.tls.unwrap_or(sizes.tls),
         history_messages: args.history_messages.unwrap_or(sizes.history_messages),
         storm: args.storm.unwrap_or(sizes.storm),
         many_rooms: args.many_rooms.unwrap_or(sizes.many_rooms),

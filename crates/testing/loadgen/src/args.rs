@@ -20,6 +20,8 @@ pub enum Workload {
     Pairs,
     /// Connections that do nothing: memory of each, and what stays when they have left.
     Idle,
+    /// Idle connections and the large room, through TLS.
+    Tls,
     /// The latest 50 of rooms, read again and again, and read for the first time.
     History,
     /// A thousand readers of one room's latest 50.
@@ -38,13 +40,14 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order of a full bench.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Baseline,
         Self::Fanout,
         Self::Rooms,
         Self::Half,
         Self::Pairs,
         Self::Idle,
+        Self::Tls,
         Self::History,
         Self::Readers,
         Self::Slow,
@@ -63,6 +66,7 @@ impl Workload {
             Self::Half => "half",
             Self::Pairs => "pairs",
             Self::Idle => "idle",
+            Self::Tls => "tls",
             Self::History => "history",
             Self::Readers => "readers",
             Self::Slow => "slow",
@@ -107,6 +111,8 @@ pub struct Sizes {
     pub pairs_window: u32,
     /// Idle connections, in rooms of `members`.
     pub idle: u32,
+    /// Idle connections through TLS, in rooms of `members`.
+    pub tls: u32,
     /// Messages stored.
     pub history_messages: u32,
     /// Rooms they are in.
@@ -152,6 +158,7 @@ impl Default for Sizes {
             senders: 32,
             pairs_window: 256,
             idle: 10_000,
+            tls: 5_000,
             history_messages: 1_000_000,
             history_rooms: 10_000,
             readers: 8,
@@ -176,6 +183,7 @@ impl Sizes {
     pub fn full() -> Self {
         Self {
             idle: 18_000,
+            tls: 18_000,
             storm: 15_000,
             // The administrator who imports the room is in it, too, and a million is the most.
             crowd: 999_999,
@@ -194,6 +202,7 @@ impl Sizes {
             pairs_window: 16,
             rooms_window: 8,
             idle: 100,
+            tls: 100,
             history_messages: 6_000,
             history_rooms: 100,
             readers: 2,
@@ -219,6 +228,7 @@ impl Sizes {
             2 * self.subscribers,
             2 * self.senders,
             self.idle,
+            self.tls,
             self.hot_readers,
             self.storm,
             self.crowd_online,

@@ -126,7 +126,7 @@ impl<'a> Chat<'a> {
             ledger.keep_places();
         }
         let mut engine = Engine::new()?;
-        engine.connect(Door::of(server.address), &tokens, CONNECT_LIMIT, |connection, text| {
+        engine.connect(server.door(), &tokens, CONNECT_LIMIT, |connection, text| {
             ledger.heard(connection, text);
         })?;
         let (seats, run) = (u32::try_from(seats)?, u64::from(std::process::id()));
@@ -152,7 +152,7 @@ impl<'a> Chat<'a> {
         let counted = self.tokens.len();
         self.engine.forget(counted);
         let dial = if narrow { Dial::Narrow } else { Dial::Wait };
-        let door = Door { dial, ..Door::of(self.server.address) };
+        let door = Door { dial, ..self.server.door() };
         let ledger = &mut self.ledger;
         self.engine.connect(door, tokens, CONNECT_LIMIT, |connection, text| {
             if connection < counted {

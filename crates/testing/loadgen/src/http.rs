@@ -6,6 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::tls::Trust;
 
 /// Long enough for a large import line block, short enough to end.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -18,20 +21,60 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
+/// What a connection goes through.
+enum Line {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// One connection with one token.
 pub(crate) struct Http {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Line>,
     host: String,
     token: Option<String>,
 }
 
 impl Http {
-    pub(crate) fn connect(address: SocketAddr, token: Option<&str>) -> Result<Self> {
+    /// Connects, through TLS if there is somebody to trust.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        trust: Option<&Trust>,
+        token: Option<&str>,
+    ) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
             .with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
+        let stream = match trust {
+            None => Line::Plain(stream),
+            Some(trust) => Line::Tls(Box::new(StreamOwned::new(trust.client()?, stream))),
+        };
         let token = token.map(str::to_owned);
         Ok(Self { stream: BufReader::new(stream), host: address.to_string(), token })
     }
@@ -62,8 +105,14 @@ impl Http {
         head.push_str("\r\n");
         let mut wire = head.into_bytes();
         wire.extend_from_slice(body);
-        self.stream.get_mut().write_all(&wire).context("sending a request")?;
+        self.send(&wire).context("sending a request")?;
         self.answer().with_context(|| format!("the answer to {method} {path}"))
+    }
+
+    fn send(&mut self, wire: &[u8]) -> std::io::Result<()> {
+        let line = self.stream.get_mut();
+        line.write_all(wire)?;
+        line.flush()
     }
 
     fn answer(&mut self) -> Result<Response> {
@@ -156,7 +205,7 @@ mod tests {
             assert!(String::from_utf8_lossy(&seen).contains("Authorization: Bearer t\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        Http::connect(address, Some("t")).unwrap()
+        Http::connect(address, None, Some("t")).unwrap()
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod scan;
 mod server;
 mod stats;
 mod storm;
+mod tls;
 mod workload;
 mod world;
 mod ws;

@@ -5,16 +5,22 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::child::Process;
+use crate::engine::Door;
 use crate::http::Http;
 use crate::identity::Issuer;
 use crate::metrics::Metrics;
 use crate::proc::{Cpu, Memory};
+use crate::tls::{Certificate, Trust};
 
 /// How long a server may take to be ready.
 const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// Beside the data, of a server that speaks TLS.
+const CERT_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
 
 /// The threads that do everything in turns.
 const RUNTIME: &str = "klatch-worker";
@@ -68,17 +74,21 @@ pub(crate) struct Server {
     target: Target,
     cpus: Option<Vec<usize>>,
     directory: Option<PathBuf>,
+    /// Whom its clients trust, if it speaks TLS.
+    trust: Option<Trust>,
     /// From the start of the process to its first ready answer.
     pub(crate) start_seconds: f64,
 }
 
 impl Server {
-    /// Starts the target with an empty data directory called `name`, or takes the given one.
+    /// Starts the target with an empty data directory called `name`, or takes the given one. With
+    /// `tls` it serves https and wss, with a certificate made for it.
     pub(crate) fn start(
         target: &Target,
         issuer: &Issuer,
         name: &str,
         cpus: Option<&[usize]>,
+        tls: bool,
     ) -> Result<Self> {
         let (address, pid, directory) = match target {
             Target::Given { address, pid, .. } => (*address, *pid, None),
@@ -95,15 +105,25 @@ impl Server {
             target: target.clone(),
             cpus: cpus.map(<[usize]>::to_vec),
             directory,
+            trust: None,
             start_seconds: 0.0,
         };
         match &server.directory {
-            None => server.wait_ready()?,
+            None => {
+                ensure!(!tls, "a server that runs already has a certificate of its own");
+                server.wait_ready()?;
+            }
             Some(directory) => {
                 std::fs::create_dir_all(directory)
                     .with_context(|| format!("making {}", directory.display()))?;
+                if tls {
+                    let certificate = Certificate::new()?;
+                    std::fs::write(directory.join(CERT_FILE), certificate.cert_pem())?;
+                    std::fs::write(directory.join(KEY_FILE), certificate.key_pem())?;
+                    server.trust = Some(Trust::only(&certificate)?);
+                }
                 server.spawn()?;
-                server.issuer.make_admin(&mut Http::connect(server.address, None)?)?;
+                server.issuer.make_admin(&mut server.http(None)?)?;
             }
         }
         Ok(server)
@@ -132,6 +152,11 @@ impl Server {
         let mut environment =
             [&[("KLATCH_LIMITS__PROFILE".into(), "test".into())], environment.as_slice()].concat();
         environment.extend(self.issuer.server_environment());
+        if self.trust.is_some() {
+            let file = |name| directory.join(name).to_string_lossy().into_owned();
+            environment.push(("KLATCH_SERVER__TLS__CERT".into(), file(CERT_FILE)));
+            environment.push(("KLATCH_SERVER__TLS__KEY".into(), file(KEY_FILE)));
+        }
         let log = directory.join("server.log");
         let start = || Process::start(&argv, &environment, &log);
         let process = crate::machine::on(self.cpus.as_deref(), start)?;
@@ -143,7 +168,7 @@ impl Server {
     fn wait_ready(&mut self) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < START_LIMIT {
-            let ready = Http::connect(self.address, None).and_then(|mut http| http.get("/readyz"));
+            let ready = self.http(None).and_then(|mut http| http.get("/readyz"));
             if ready.is_ok_and(|answer| answer.status == 200) {
                 self.start_seconds = begun.elapsed().as_secs_f64();
                 return Ok(());
@@ -174,7 +199,17 @@ impl Server {
 
     /// A connection that carries a user's token.
     pub(crate) fn http_as(&self, user: &str) -> Result<Http> {
-        Http::connect(self.address, Some(&self.issuer.token(user)?))
+        self.http(Some(&self.issuer.token(user)?))
+    }
+
+    /// A connection that carries this token, or none.
+    pub(crate) fn http(&self, token: Option<&str>) -> Result<Http> {
+        Http::connect(self.address, self.trust.as_ref(), token)
+    }
+
+    /// Where WebSocket connections are made.
+    pub(crate) fn door(&self) -> Door<'_> {
+        Door { trust: self.trust.as_ref(), ..Door::of(self.address) }
     }
 
     /// What the process tree has used, if its process is known.
@@ -211,7 +246,7 @@ impl Server {
 
     /// The server's own counters; none if it shows none.
     pub(crate) fn metrics(&self) -> Metrics {
-        let scrape = || Http::connect(self.address, None)?.get("/metrics")?.success();
+        let scrape = || self.http(None)?.get("/metrics")?.success();
         scrape().map(|text| Metrics::parse(&String::from_utf8_lossy(&text))).unwrap_or_default()
     }
 }

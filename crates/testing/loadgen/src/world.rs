@@ -60,7 +60,7 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn open(server: &Server) -> Result<Self> {
-        let http = Http::connect(server.address, Some(&server.admin_token()?))?;
+        let http = server.http(Some(&server.admin_token()?))?;
         Ok(Self { http, lines: String::new(), count: 0, total: 0 })
     }
 

@@ -4,7 +4,7 @@ use klatch_e2e::server::{Exit, quiet, run};
 use serde_json::Value;
 
 /// Rows of a whole run, by their names.
-const ROWS: [&str; 26] = [
+const ROWS: [&str; 29] = [
     "bare writer, 8 frames a write",
     "bare writer, 1 frame a write",
     "bare writer, a few times a second",
@@ -18,6 +18,9 @@ const ROWS: [&str; 26] = [
     "pairs",
     "pairs, half load",
     "idle",
+    "idle, TLS",
+    "fanout, TLS, bursts of eight",
+    "fanout, TLS, one at a time",
     "history, each room's first read",
     "history, hot rooms",
     "readers",
@@ -64,6 +67,8 @@ async fn a_small_bench_of_everything_finds_nothing_wrong() {
     let of = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
     let figure = |name: &str, key: &str| of(name)["figures"][key]["median"].as_f64().unwrap();
     assert!(figure("storm", "all_back_s") > 0.0);
+    let whole = |key| figure("idle, TLS", key).total_cmp(&100.0).is_eq();
+    assert!(whole("connections") && whole("full_handshakes"), "{}", of("idle, TLS"));
     assert!((figure("million", "deliveries_per_message") - 50.0).abs() < f64::EPSILON);
     let left = std::fs::read_dir(here.path()).unwrap().count();
     assert_eq!(left, 1, "data directories are removed");

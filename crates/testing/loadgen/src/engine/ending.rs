@@ -25,7 +25,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Resets a connection, and begins to make it again with another request.
+    /// Resets a connection, and begins to make it again with another request, without TLS.
     pub(crate) fn redial(
         &mut self,
         server: SocketAddr,
@@ -37,8 +37,9 @@ impl Engine {
         let conn = self.conns.get_mut(number).context("no such connection")?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
         epoll::add(&self.epoll, &fd, epoll::EventData::new_u64(number as u64), flags)?;
-        let unsent = request.to_vec();
-        *conn = Conn { fd, phase: Phase::Upgrading, is_mute: false, partial: Vec::new(), unsent };
+        let (partial, unsent) = (Vec::new(), request.to_vec());
+        let phase = Phase::Upgrading;
+        *conn = Conn { fd, phase, is_mute: false, partial, unsent, tls: None };
         Ok(())
     }
 

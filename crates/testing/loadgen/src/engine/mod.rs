@@ -1,6 +1,7 @@
 //! Many WebSocket connections on one epoll thread: cheap to wait on, nothing kept for an idle one.
 
 mod ending;
+mod secret;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use rustls::ClientConnection;
 
+use crate::tls::Trust;
 use crate::{scan, ws};
 pub(crate) use socket::{Dial, dial};
 
@@ -48,6 +51,8 @@ struct Conn {
     partial: Vec<u8>,
     /// What the socket did not take.
     unsent: Vec<u8>,
+    /// Through which all goes; a plain one has none.
+    tls: Option<Box<ClientConnection>>,
 }
 
 /// Where and how connections are made.
@@ -56,11 +61,13 @@ pub(crate) struct Door<'a> {
     pub(crate) server: SocketAddr,
     pub(crate) path: &'a str,
     pub(crate) dial: Dial,
+    /// Whom to trust, of a server that speaks TLS.
+    pub(crate) trust: Option<&'a Trust>,
 }
 
 impl Door<'static> {
     pub(crate) fn of(server: SocketAddr) -> Self {
-        Self { server, path: "/ws", dial: Dial::Wait }
+        Self { server, path: "/ws", dial: Dial::Wait, trust: None }
     }
 }
 
@@ -89,6 +96,8 @@ pub(crate) struct Engine {
     conns: Vec<Conn>,
     buffer: Vec<u8>,
     frame: Vec<u8>,
+    /// What came through TLS.
+    plain: Vec<u8>,
     events: Vec<epoll::Event>,
     mask: u32,
     open: usize,
@@ -111,6 +120,7 @@ impl Engine {
             conns: Vec::new(),
             buffer: vec![0; READ_BYTES],
             frame: Vec::new(),
+            plain: Vec::new(),
             events: Vec::with_capacity(512),
             mask: 0x9e37_79b9,
             open: 0,
@@ -167,9 +177,10 @@ impl Engine {
         let data = epoll::EventData::new_u64(number);
         epoll::add(&self.epoll, &fd, data, epoll::EventFlags::IN)?;
         let (partial, unsent) = (Vec::new(), Vec::new());
-        self.conns.push(Conn { fd, phase: Phase::Upgrading, is_mute: false, partial, unsent });
+        let tls = door.trust.map(Trust::client).transpose()?.map(Box::new);
+        self.conns.push(Conn { fd, phase: Phase::Upgrading, is_mute: false, partial, unsent, tls });
         let conn = self.conns.last_mut().context("just pushed")?;
-        socket::write(&self.epoll, number, conn, request)
+        secret::write(&self.epoll, number, conn, request)
     }
 
     /// Sends a text frame.
@@ -186,7 +197,7 @@ impl Engine {
         ws::put(&mut self.frame, opcode, self.mask, payload);
         let conn = self.conns.get_mut(number).context("no such connection")?;
         ensure!(conn.phase == Phase::Open, "connection {number} is not open");
-        socket::write(&self.epoll, number as u64, conn, &self.frame)
+        secret::write(&self.epoll, number as u64, conn, &self.frame)
     }
 
     /// Makes the next [`Engine::poll`] return at the latest at this moment, to the microsecond.
@@ -243,7 +254,7 @@ impl Engine {
     fn read(&mut self, number: usize, on_text: &mut impl FnMut(usize, &[u8])) -> Result<()> {
         let Some(conn) = self.conns.get_mut(number) else { return Ok(()) };
         let partial = std::mem::take(&mut conn.partial);
-        let held = partial.len();
+        let (held, is_secret) = (partial.len(), conn.tls.is_some());
         self.buffer.get_mut(..held).context("a frame above the buffer")?.copy_from_slice(&partial);
         let room = self.buffer.get_mut(held..).unwrap_or_default();
         let length = match rustix::net::recv(&conn.fd, room, RecvFlags::empty()) {
@@ -258,7 +269,12 @@ impl Engine {
         self.totals.bytes += length as u64;
         self.totals.reads += 1;
         let buffer = std::mem::take(&mut self.buffer);
-        let outcome = self.digest(number, buffer.get(..held + length).unwrap_or_default(), on_text);
+        let came = buffer.get(..held + length).unwrap_or_default();
+        let outcome = if is_secret {
+            self.decipher(number, came, held, on_text)
+        } else {
+            self.digest(number, came, on_text)
+        };
         self.buffer = buffer;
         outcome
     }

@@ -8,7 +8,7 @@ use crate::report::{CPU, Sample, TIMES_BARE};
 use crate::world::World;
 
 /// Messages under way: enough that a server can put frames together.
-const WINDOW: u32 = 8;
+pub(super) const WINDOW: u32 = 8;
 /// Messages a second, so few that it cannot.
 pub(super) const SINGLE_RATE: f64 = 5.5;
 /// What the bare writer does, and what is compared with it.

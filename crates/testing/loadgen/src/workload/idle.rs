@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Bench, cost, whole};
-use crate::engine::{Door, Engine};
+use crate::engine::Engine;
 use crate::proc::Memory;
 use crate::report::{RATE, Sample};
 use crate::server::Server;
@@ -21,12 +21,16 @@ const RELEASE: Duration = Duration::from_secs(75);
 
 impl Bench<'_> {
     pub(super) fn idle(&mut self) -> Result<()> {
-        let sizes = &self.args.sizes;
-        let (count, members) = (sizes.idle, sizes.members.max(1));
+        let server = self.server("idle")?;
+        self.hold("idle", server, self.args.sizes.idle)
+    }
+
+    /// So many connections at a server of its own.
+    pub(super) fn hold(&mut self, name: &str, mut server: Server, count: u32) -> Result<()> {
+        let members = self.args.sizes.members.max(1);
         let rooms: Vec<Vec<u32>> = (0..count.div_ceil(members))
             .map(|room| (room * members..((room + 1) * members).min(count)).collect())
             .collect();
-        let mut server = self.server("idle")?;
         World::import(&server, &rooms)?;
         // What the import took and gave back would hide what connections take.
         server.restart()?;
@@ -38,14 +42,18 @@ impl Bench<'_> {
         engine.forget(0);
         wait(&mut engine, Duration::from_secs(5))?;
 
-        let (memory, before) = (memory(&server)?, server.usage()?);
+        let (memory, before) = (server.memory()?, server.usage()?);
         let begun = Instant::now();
         connect(&mut engine, &server, &tokens)?;
         let seconds = begun.elapsed().as_secs_f64();
         let connecting = server.usage()?.since(&before);
-        let mut sample = Sample { name: "idle".into(), unit: "connects", ..Sample::default() };
+        let mut sample = Sample { name: name.into(), unit: "connects", ..Sample::default() };
         sample.put(RATE, f64::from(count) / seconds);
         cost(&mut sample, connecting.as_ref(), u64::from(count));
+        sample.put("connections", f64::from(count));
+        if server.door().trust.is_some() {
+            sample.put("full_handshakes", whole(engine.full_handshakes() as u64));
+        }
 
         let (cpu, time) = (server.cpu()?, HOLD.min(self.stretch()));
         wait(&mut engine, time)?;
@@ -56,35 +64,50 @@ impl Bench<'_> {
             engine.open(),
             engine.totals.closed
         );
-        let after = self::memory(&server)?;
-        if let (Some(memory), Some(after)) = (memory, after) {
-            let each = |after: u64, before: u64| (whole(after) - whole(before)) / f64::from(count);
-            let resident = each(after.resident_bytes, memory.resident_bytes);
-            let anonymous = each(after.anonymous_bytes, memory.anonymous_bytes);
-            sample.put("resident_bytes_per_connection", resident);
-            sample.put("anonymous_bytes_per_connection", anonymous);
-            sample.put("resident_mib_before", mib(memory.resident_bytes));
-        }
         if let Some(held) = held {
             sample.put("idle_cpu_percent", held.seconds / time.as_secs_f64() * 100.0);
         }
-        sample.put("connections", f64::from(count));
-        engine.forget(0);
-        // Everyone's leaving is told to fan-out, and freed pages go back by and by.
-        wait(&mut engine, time)?;
-        server.settle(HOLD)?;
-        if let Some(left) = self::memory(&server)? {
-            sample.put("resident_mib_soon_after", mib(left.resident_bytes));
+        if let (Some(memory), Some(after)) = (memory, server.memory()?) {
+            each(&mut sample, count, &memory, &after);
         }
-        wait(&mut engine, RELEASE.min(self.stretch() * 10))?;
-        if let (Some(memory), Some(left)) = (memory, self::memory(&server)?) {
-            sample.put("resident_mib_after", mib(left.resident_bytes));
-            let times = whole(left.resident_bytes) / whole(memory.resident_bytes.max(1));
-            sample.put("after_times_before", times);
-        }
+        self.leave(&mut engine, &server, memory, &mut sample)?;
         self.push(sample);
         Ok(())
     }
+
+    /// All leave, and memory is looked at twice.
+    fn leave(
+        &mut self,
+        engine: &mut Engine,
+        server: &Server,
+        before: Option<Memory>,
+        sample: &mut Sample,
+    ) -> Result<()> {
+        engine.forget(0);
+        // Everyone's leaving is told to fan-out, and freed pages go back by and by.
+        wait(engine, HOLD.min(self.stretch()))?;
+        server.settle(HOLD)?;
+        if let Some(left) = server.memory()? {
+            sample.put("resident_mib_soon_after", mib(left.resident_bytes));
+        }
+        wait(engine, RELEASE.min(self.stretch() * 10))?;
+        if let (Some(before), Some(left)) = (before, server.memory()?) {
+            sample.put("resident_mib_after", mib(left.resident_bytes));
+            let times = whole(left.resident_bytes) / whole(before.resident_bytes.max(1));
+            sample.put("after_times_before", times);
+        }
+        Ok(())
+    }
+}
+
+/// What each of so many connections took.
+fn each(sample: &mut Sample, count: u32, before: &Memory, after: &Memory) {
+    let each = |after: u64, before: u64| (whole(after) - whole(before)) / f64::from(count);
+    let resident = each(after.resident_bytes, before.resident_bytes);
+    let anonymous = each(after.anonymous_bytes, before.anonymous_bytes);
+    sample.put("resident_bytes_per_connection", resident);
+    sample.put("anonymous_bytes_per_connection", anonymous);
+    sample.put("resident_mib_before", mib(before.resident_bytes));
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -93,7 +116,7 @@ fn mib(bytes: u64) -> f64 {
 
 fn connect(engine: &mut Engine, server: &Server, tokens: &[String]) -> Result<()> {
     let limit = Duration::from_mins(3);
-    let outcome = engine.connect(Door::of(server.address), tokens, limit, |_, _| {});
+    let outcome = engine.connect(server.door(), tokens, limit, |_, _| {});
     outcome.with_context(|| server.log_tail())
 }
 
@@ -103,8 +126,4 @@ fn wait(engine: &mut Engine, time: Duration) -> Result<()> {
         engine.poll(Duration::from_millis(50), |_, _| {})?;
     }
     Ok(())
-}
-
-fn memory(server: &Server) -> Result<Option<Memory>> {
-    server.memory()
 }

@@ -167,7 +167,7 @@ impl Storm {
 
 /// Makes the accounts that sign in; names of an earlier repetition serve again.
 fn register(server: &Server) -> Result<Vec<String>> {
-    let mut http = Http::connect(server.address, None)?;
+    let mut http = server.http(None)?;
     (0..ACCOUNTS)
         .map(|number| {
             let name = format!("bench-login-{number}");
@@ -190,7 +190,7 @@ fn sign_in(
     number: usize,
     over: &AtomicBool,
 ) -> Result<Storm> {
-    let mut http = Http::connect(server.address, None)?;
+    let mut http = server.http(None)?;
     let mut names = accounts.iter().cycle().skip(number);
     let mut storm = Storm::default();
     while !over.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{Bench, wrong};
 use crate::chat::message;
-use crate::engine::{Door, Engine};
+use crate::engine::Engine;
 use crate::ledger::{Figures, Ledger};
 use crate::report::{ACK, DELIVERY, Sample};
 use crate::scan::Said;
@@ -105,7 +105,7 @@ impl<'a> Round<'a> {
         let tokens: Vec<String> =
             (0..3).map(|person| server.issuer.token(&user(person))).collect::<Result<_>>()?;
         let mut engine = Engine::new()?;
-        engine.connect(Door::of(server.address), &tokens, STEP_LIMIT, |number, text| {
+        engine.connect(server.door(), &tokens, STEP_LIMIT, |number, text| {
             ledger.heard(number, text);
         })?;
         Ok(Self { server, engine, ledger, tokens, few, text_bytes, sent: 0 })

@@ -8,6 +8,7 @@ mod idle;
 mod logins;
 mod many_rooms;
 mod rooms;
+mod secret;
 mod slow;
 mod storm;
 
@@ -60,6 +61,7 @@ impl<'a> Bench<'a> {
             Workload::Pairs => self.pairs(),
             Workload::Half => self.half(),
             Workload::Idle => self.idle(),
+            Workload::Tls => self.secret(),
             Workload::History => self.history(),
             Workload::Readers => self.readers(),
             Workload::Slow => self.slow(),
@@ -78,9 +80,18 @@ impl<'a> Bench<'a> {
     }
 
     fn server(&mut self, name: &str) -> Result<Server> {
+        self.start(name, false)
+    }
+
+    /// One that serves https and wss itself.
+    fn secret_server(&mut self, name: &str) -> Result<Server> {
+        self.start(name, true)
+    }
+
+    fn start(&mut self, name: &str, tls: bool) -> Result<Server> {
         let name = format!("{name}-{}", self.samples.len());
         let cpus = self.args.pin.as_ref().map(|pin| pin.server.as_slice());
-        let server = Server::start(&self.args.target, &self.issuer, &name, cpus)?;
+        let server = Server::start(&self.args.target, &self.issuer, &name, cpus, tls)?;
         self.say(&format!("  server ready after {:.2} s", server.start_seconds));
         if self.durability.is_none() {
             self.durability = server.metrics().durability().map(str::to_owned);

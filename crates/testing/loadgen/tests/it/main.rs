@@ -82,3 +82,10 @@ fn a_server_that_is_not_there_is_an_error_that_names_the_workload() {
     let error = run(&args, &mut Vec::new()).unwrap_err();
     assert!(format!("{error:#}").contains("workload fanout: the server ended"), "{error:#}");
 }
+
+#[test]
+fn tls_at_a_server_that_runs_already_is_refused_and_says_why() {
+    let args = Args { workloads: vec![Workload::Tls], ..args() };
+    let error = format!("{:#}", run(&args, &mut Vec::new()).unwrap_err());
+    assert!(error.contains("workload tls") && error.contains("certificate of its own"), "{error}");
+}
