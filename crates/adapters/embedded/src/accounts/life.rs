@@ -218,6 +218,8 @@ fn remove_ended(parent: &Path) -> io::Result<Option<u64>> {
     let newest = whole.iter().copied().max();
     let ended = whole.iter().filter(|number| Some(**number) != newest);
     let ended = ended.map(|number| parent.join(number.to_string())).chain(unfinished);
+    // That the newest has its name may be what an earlier life failed to sync.
+    sync(parent)?;
     for dir in ended {
         fs::remove_dir_all(dir)?;
         sync(parent)?;

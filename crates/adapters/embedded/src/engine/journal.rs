@@ -1,8 +1,9 @@
-//! Reads fjall's journals (format 3) far enough to tell a torn tail from damage, and to cut the
-//! tail off before fjall sees it. fjall itself cuts a batch that breaks off, but refuses to open at
-//! all when a batch is whole in length and wrong in content, which is what a power cut makes of a
-//! long value, believes lengths that are garbage (and panics in debug builds), and takes a damaged
-//! byte in the middle for the end, dropping what was acknowledged after it.
+//! Reads fjall's journals (format 3) far enough to tell a torn tail from damage, to cut the tail
+//! off before fjall sees it, and to write anew what may not be on the disk. fjall itself cuts a
+//! batch that breaks off, but refuses to open at all when a batch is whole in length and wrong in
+//! content, which is what a power cut makes of a long value, believes lengths that are garbage (and
+//! panics in debug builds), and takes a damaged byte in the middle for the end, dropping what was
+//! acknowledged after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,7 +14,7 @@ use klatch_ports::PortResult;
 use rustix::fs::SeekFrom;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{corrupt, failed_io};
+use super::{Tail, corrupt, doubt, failed_io};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -24,7 +25,7 @@ const TRAILER: &[u8] = b"FJL\x03";
 
 /// Whether the database in `dir` is of the format this module reads.
 pub(super) fn knows(dir: &Path) -> PortResult<bool> {
-    match fs::read(dir.join("version")) {
+    match fs::read(dir.join(doubt::MARKER)) {
         Ok(version) => Ok(version == TRAILER),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed_io("reading a journal", error)),
@@ -35,7 +36,7 @@ pub(super) fn knows(dir: &Path) -> PortResult<bool> {
 pub(super) fn check(dir: &Path) -> PortResult<()> {
     for path in journals(dir)? {
         let bytes = read(&path)?;
-        let end = end_of_whole(&bytes);
+        let Whole { end, .. } = whole(&bytes);
         if has_batch_after(&bytes, end) {
             return Err(damaged(&path, end));
         }
@@ -43,23 +44,42 @@ pub(super) fn check(dir: &Path) -> PortResult<()> {
     Ok(())
 }
 
-/// Cuts the newest journal off behind its last whole batch; the others were synced before the
-/// newest was begun.
-pub(super) fn mend(dir: &Path) -> PortResult<()> {
-    let Some(path) = journals(dir)?.pop() else { return Ok(()) };
-    let bytes = read(&path)?;
-    let end = end_of_whole(&bytes);
-    if end == bytes.len() {
-        return Ok(());
+/// Cuts the newest journal off behind its last whole batch, and makes the batches in front of that
+/// durable that may not be. Journals in front of it were synced before it was begun, unless it
+/// holds nothing: then fjall may have begun it when the last sync of the one before had failed.
+pub(super) fn mend(dir: &Path, tail: Tail) -> PortResult<()> {
+    for path in journals(dir)?.iter().rev() {
+        let bytes = read(path)?;
+        let Whole { last, end } = whole(&bytes);
+        let torn = end < bytes.len();
+        if torn {
+            tracing::warn!(
+                journal = %path.display(), offset = end,
+                "cutting off writes that were on their way to disk when the machine stopped",
+            );
+        }
+        // Of what is replayable nothing is synced but now and then all of it.
+        let doubtful = if tail == Tail::Acknowledged { last } else { 0 };
+        let doubtful = bytes.get(doubtful..end).unwrap_or_default();
+        if torn || !doubtful.is_empty() {
+            write_anew(path, doubtful, end, torn)
+                .map_err(|error| failed_io("mending a journal", error))?;
+        }
+        if end > 0 {
+            break;
+        }
     }
-    tracing::warn!(
-        journal = %path.display(), offset = end,
-        "cutting off writes that were on their way to disk when the machine stopped",
-    );
-    let length = u64::try_from(end).unwrap_or(u64::MAX);
-    let cut = |file: &File| file.set_len(length).and_then(|()| file.sync_all());
-    let file = OpenOptions::new().write(true).open(&path);
-    file.and_then(|file| cut(&file)).map_err(|error| failed_io("mending a journal", error))
+    Ok(())
+}
+
+/// Writes `bytes`, which end at `end`, where they are.
+fn write_anew(path: &Path, bytes: &[u8], end: usize, cut: bool) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    if cut {
+        file.set_len(end as u64)?;
+    }
+    file.write_all_at(bytes, (end - bytes.len()) as u64)?;
+    file.sync_all()
 }
 
 fn damaged(path: &Path, offset: usize) -> klatch_ports::PortError {
@@ -114,12 +134,21 @@ fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64
     }
 }
 
-fn end_of_whole(bytes: &[u8]) -> usize {
-    let mut end = 0;
-    while let Some(next) = batch_end(bytes, end) {
-        end = next;
+/// How far a journal is whole.
+#[derive(Clone, Copy, Default)]
+struct Whole {
+    /// Where the last whole batch begins.
+    last: usize,
+    /// Where it ends.
+    end: usize,
+}
+
+fn whole(bytes: &[u8]) -> Whole {
+    let mut whole = Whole::default();
+    while let Some(end) = batch_end(bytes, whole.end) {
+        whole = Whole { last: whole.end, end };
     }
-    end
+    whole
 }
 
 fn has_batch_after(bytes: &[u8], end: usize) -> bool {
@@ -190,5 +219,51 @@ impl<'a> Reader<'a> {
         let value = usize::try_from(self.u32()?).ok()?;
         self.skip(key)?;
         self.skip(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// A batch that puts one empty value.
+    fn batch(seqno: u64) -> Vec<u8> {
+        let item = [[ITEM; 1].as_slice(), &[0; 10], &1_u16.to_le_bytes(), &[0; 8], b"k"].concat();
+        let mut hash = Xxh3::new();
+        hash.update(&item);
+        let mut out = [[START; 1].as_slice(), &1_u32.to_le_bytes(), &seqno.to_le_bytes()].concat();
+        out.extend([&item[..], &[END], &hash.digest().to_le_bytes(), TRAILER].concat());
+        out
+    }
+
+    /// Writes journals, and tells which of them mending writes to.
+    fn mended(journals: [&[u8]; 3], tail: Tail) -> [bool; 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [0, 1, 2].map(|number| dir.path().join(format!("{number}.jnl")));
+        for (path, bytes) in paths.iter().zip(journals) {
+            fs::write(path, bytes).unwrap();
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(SystemTime::UNIX_EPOCH)
+                .unwrap();
+        }
+        mend(dir.path(), tail).unwrap();
+        paths.map(|path| fs::metadata(path).unwrap().modified().unwrap() != SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_newest_journal_with_a_batch_is_written_anew_and_those_in_front_of_it_are_not() {
+        let one = batch(1);
+        let zeros = [0; 100];
+        for tail in [Tail::Acknowledged, Tail::Replayable] {
+            assert_eq!(mended([&one, &one, &one], tail), [false, false, true]);
+            // Begun behind one whose last sync may have failed.
+            assert_eq!(mended([&one, &one, &zeros], tail), [false, true, false]);
+            assert_eq!(mended([&zeros, &zeros, &zeros], tail), [false; 3]);
+        }
     }
 }

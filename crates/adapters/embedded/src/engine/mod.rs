@@ -2,17 +2,19 @@
 //! its failures in the words of the ports.
 
 pub(crate) mod codec;
+mod doubt;
 pub(crate) mod group;
 mod journal;
 pub(crate) mod rows;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+pub(crate) use klatch_log::disk::create_durably;
 use klatch_ports::{ErrorKind, PortError, PortResult};
 
 const ENGINE: &str = "fjall";
@@ -43,13 +45,7 @@ pub(crate) fn open(dir: &Path, sizes: Sizes, tail: Tail) -> PortResult<Database>
     let io = |error| failed_io("opening", error);
     remove_unfinished(dir).map_err(io)?;
     create_durably(dir).map_err(io)?;
-    // A newer fjall's journals are its own to judge.
-    if journal::knows(dir)? {
-        if tail == Tail::Acknowledged {
-            journal::check(dir)?;
-        }
-        journal::mend(dir)?;
-    }
+    doubt::settle(dir, tail)?;
     start(dir, sizes).map_err(failed("opening"))
 }
 
@@ -136,26 +132,12 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
 /// Whether the marker is there that fjall writes last: three letters and the format. A power cut
 /// may leave a part of it, or its length without its bytes.
 fn is_finished(dir: &Path) -> io::Result<bool> {
-    match fs::read(dir.join("version")) {
+    match fs::read(dir.join(doubt::MARKER)) {
         Ok(marker) => {
             Ok(matches!(marker.as_slice(), [b'F', b'J', b'L', format, ..] if *format != 0))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Makes `dir`, and its parents, and sees to it that it is still there after a power cut.
-pub(crate) fn create_durably(dir: &Path) -> io::Result<()> {
-    if dir.try_exists()? {
-        return Ok(());
-    }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_durably(parent)?;
-        fs::create_dir(dir)?;
-        File::open(parent)?.sync_all()
-    } else {
-        fs::create_dir(dir)
     }
 }
 

@@ -93,13 +93,13 @@ fn remove_ended(parent: &Path) -> io::Result<Option<u64>> {
         Err(error) => return Err(error),
     }
     let newest = lives.iter().copied().max();
-    let ended = lives.iter().filter(|number| Some(**number) != newest);
-    let mut removed = false;
-    for number in ended {
-        fs::remove_dir_all(parent.join(number.to_string()))?;
-        removed = true;
-    }
-    if removed {
+    let ended: Vec<_> = lives.iter().filter(|number| Some(**number) != newest).collect();
+    if !ended.is_empty() {
+        // That the newest has its name may be what an earlier life failed to sync.
+        File::open(parent)?.sync_all()?;
+        for number in ended {
+            fs::remove_dir_all(parent.join(number.to_string()))?;
+        }
         // The newest may be made anew after this, and then must not be the older one.
         File::open(parent)?.sync_all()?;
     }

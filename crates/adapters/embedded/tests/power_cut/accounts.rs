@@ -1,9 +1,13 @@
-//! Accounts: whatever was acknowledged before the cut is there, and nothing is there by halves.
+//! Accounts: whatever was acknowledged before the cut is there, and nothing is there by halves;
+//! also when syncs failed in an earlier life of the process, whose rows a later one built on.
+
+use std::path::Path;
 
 use futures::future::join_all;
 use klatch_conformance::run;
 use klatch_conformance::sample::{Repeatable, account, claim, session, session_id, time, user_id};
 use klatch_embedded::accounts::Accounts;
+use klatch_ports::PortResult;
 use klatch_ports::accounts::{Account, AccountStore, ClaimKind, Claims, SessionStore};
 
 use crate::disk::{Disk, below, place_to_cut};
@@ -13,20 +17,21 @@ use crate::trace::{Event, Trace};
 const STEPS: u64 = 4;
 
 /// Does the next step for person `n`.
-async fn step(accounts: &Accounts, n: u64, step: u64) {
+async fn step(accounts: &Accounts, n: u64, step: u64) -> PortResult<()> {
     let user = user_id(n);
     match step {
         0 => {
             let name = claim(&format!("user{n}"), u128::from(n));
-            accounts.claim(&[name], time(n)).await.expect("claim").expect("held");
+            accounts.claim(&[name], time(n)).await?.expect("held");
         }
-        1 => accounts.put(&[row(n, false)]).await.expect("put"),
-        2 => accounts.create(&session(n, user)).await.expect("create"),
+        1 => accounts.put(&[row(n, false)]).await?,
+        2 => accounts.create(&session(n, user)).await?,
         _ => {
-            accounts.put(&[row(n, true)]).await.expect("put");
-            assert!(accounts.revoke(session_id(n)).await.expect("revoke"));
+            accounts.put(&[row(n, true)]).await?;
+            assert!(accounts.revoke(session_id(n)).await?);
         }
     }
+    Ok(())
 }
 
 fn row(n: u64, announced: bool) -> Account {
@@ -55,60 +60,127 @@ async fn steps_there(accounts: &Accounts, n: u64) -> u64 {
     }
 }
 
-async fn live_through(seed: u64, cuts: usize) -> u64 {
+/// What a test does to the disk.
+#[derive(Clone, Copy)]
+struct Plan {
+    seed: u64,
+    cuts: usize,
+    /// Lives of the process before each cut; in all but the last a sync fails.
+    lives: usize,
+}
+
+/// What came of it.
+#[derive(Default)]
+struct Told {
+    acknowledged: u64,
+    failed: u64,
+}
+
+/// Opens; when a sync fails, again.
+fn open(dir: &Path, trace: &Trace, told: &mut Told, what: &str) -> Accounts {
+    loop {
+        match Accounts::open(dir) {
+            Ok(accounts) => return accounts,
+            Err(error) => {
+                let failed = trace.mend();
+                assert!(failed > 0, "{what}: {error}");
+                told.failed += failed;
+            }
+        }
+    }
+}
+
+/// Checks that there is what was acknowledged, and tells what is there.
+async fn check(accounts: &Accounts, acknowledged: &[u64], what: &str) -> Vec<u64> {
+    let mut there = Vec::new();
+    for (n, acknowledged) in (0..).zip(acknowledged) {
+        let steps = steps_there(accounts, n).await;
+        assert!(steps >= *acknowledged, "{what}, person {n}: {steps} of {acknowledged}");
+        there.push(steps);
+    }
+    let unannounced = accounts.unannounced(1_000).await.expect("list").len();
+    let wanted = there.iter().filter(|steps| matches!(steps, 2 | 3)).count();
+    assert!(unannounced <= wanted, "{what}: the index agrees with the rows");
+    there
+}
+
+/// Does what comes next for some people, until that is enough or a sync failed.
+async fn go_on(accounts: &Accounts, trace: &Trace, there: &mut [u64], random: &Repeatable) {
+    for _ in 0..below(random, 12) {
+        let many = 1 + below(random, 20);
+        let mut people: Vec<usize> = (0..many).map(|_| below(random, there.len())).collect();
+        people.sort_unstable();
+        people.dedup();
+        let tasks = people.into_iter().filter(|n| there[*n] < STEPS).map(|n| {
+            let (done, person) = (there[n], n as u64);
+            async move {
+                let outcome = step(accounts, person, done).await;
+                if outcome.is_ok() {
+                    trace.mark(person << 8 | (done + 1));
+                }
+                outcome.map(|()| n)
+            }
+        });
+        let outcomes = join_all(tasks).await;
+        let failed = outcomes.iter().any(Result::is_err);
+        for n in outcomes.into_iter().flatten() {
+            there[n] += 1;
+        }
+        if failed {
+            break;
+        }
+    }
+}
+
+async fn live_through(Plan { seed, cuts, lives }: Plan) -> Told {
     let random = Repeatable::new(seed);
     let mut disk = Disk::default();
     // Steps acknowledged for sure, by person.
     let mut sure: Vec<u64> = vec![0; 60];
-    let mut acknowledged = 0;
+    let mut told = Told::default();
     for cut in 0..=cuts {
         let dir = tempfile::tempdir().expect("a directory");
         disk.lay_out(dir.path());
         let trace = Trace::begin(dir.path());
-        let accounts = Accounts::open(dir.path())
-            .unwrap_or_else(|error| panic!("seed {seed}, cut {cut}: {error}"));
-        let mut there = Vec::new();
-        for (n, sure) in (0..).zip(&sure) {
-            let steps = steps_there(&accounts, n).await;
-            assert!(steps >= *sure, "seed {seed}, cut {cut}, person {n}: {steps} of {sure}");
-            there.push(steps);
-        }
-        let unannounced = accounts.unannounced(1_000).await.expect("list").len();
-        let wanted = there.iter().filter(|steps| matches!(steps, 2 | 3)).count();
-        assert!(unannounced <= wanted, "the index agrees with the rows");
-        for _ in 0..below(&random, 12) {
-            let many = 1 + below(&random, 20);
-            let mut people: Vec<usize> = (0..many).map(|_| below(&random, there.len())).collect();
-            people.sort_unstable();
-            people.dedup();
-            let tasks = people.into_iter().filter(|n| there[*n] < STEPS).map(|n| {
-                let (accounts, trace, done, n) = (&accounts, &trace, there[n], n as u64);
-                async move {
-                    step(accounts, n, done).await;
-                    trace.mark(n << 8 | (done + 1));
-                    n
-                }
-            });
-            for n in join_all(tasks).await {
-                there[usize::try_from(n).expect("small")] += 1;
+        let mut acknowledged = sure.clone();
+        for life in 1..=lives {
+            let what = format!("seed {seed}, cut {cut}, life {life}");
+            if life < lives {
+                trace.fail_syncs(random.next() % 40, 1 + random.next() % 3);
             }
+            let accounts = open(dir.path(), &trace, &mut told, &what);
+            acknowledged = check(&accounts, &acknowledged, &what).await;
+            go_on(&accounts, &trace, &mut acknowledged, &random).await;
+            drop(accounts);
+            told.failed += trace.mend();
         }
-        drop(accounts);
         let events = trace.end();
         let place = place_to_cut(&events, &random);
         for event in &events[..place] {
             if let Event::Mark(mark) = event {
                 sure[usize::try_from(mark >> 8).expect("small")] = mark & 0xFF;
-                acknowledged += 1;
+                told.acknowledged += 1;
             }
         }
         disk = disk.cut(&events[..place], &random);
     }
-    acknowledged
+    told
 }
 
 #[test]
 fn a_power_cut_takes_nothing_back_that_was_acknowledged() {
-    let acknowledged: u64 = (0..10).map(|seed| run(live_through(seed, 6))).sum();
+    let plan = |seed| Plan { seed, cuts: 6, lives: 1 };
+    let acknowledged: u64 = (0..10).map(|seed| run(live_through(plan(seed))).acknowledged).sum();
     assert!(acknowledged > 500, "{acknowledged}");
+}
+
+#[test]
+fn a_power_cut_takes_nothing_back_that_builds_on_what_failed_to_be_synced() {
+    let (mut acknowledged, mut failed) = (0, 0);
+    for seed in crate::seeds(1_000, 100) {
+        let told = run(live_through(Plan { seed, cuts: 2, lives: 3 }));
+        acknowledged += told.acknowledged;
+        failed += told.failed;
+    }
+    assert!(acknowledged > 1_000 && failed > 60, "{acknowledged} steps, {failed} failed syncs");
 }

@@ -2,12 +2,15 @@
 //!
 //! Modelled: a file's bytes and length are sure up to its last sync; of what was written since,
 //! every page (or sector) holds its bytes as of some moment in between, each another if need be,
-//! and so does the length. Names (creating, renaming, removing) reach the disk in the order they
-//! were done, as journalling file systems do it, at least up to the last sync of a directory that
-//! covers them. Not modelled: a device that lies about syncs, damage to what was synced, and names
-//! that overtake one another.
+//! and so does the length. A sync that fails has written some pages; the kernel forgets that the
+//! others are not, and no later sync writes them, while everybody reads them, until they are
+//! written to again: then a sync writes them whole. Names (creating, renaming, removing) reach the
+//! disk in the order they were done, as journalling file systems do it, at least up to the last
+//! sync of a directory that covers them. Not modelled: a device that lies about syncs, damage to
+//! what was synced, and names that overtake one another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +44,7 @@ struct Content {
 /// How much of what was not synced is there.
 #[derive(Clone, Copy, Debug)]
 enum Mercy {
-    /// Everything: the process was killed, the machine runs on.
+    /// Everything that still was to be written.
     All,
     /// Nothing.
     None,
@@ -56,11 +59,15 @@ enum Mercy {
 struct Open<'a> {
     sure: Content,
     since: Vec<Change<'a>>,
+    /// What everybody reads; kept since a sync failed.
+    read: Option<Content>,
+    /// Pages that a failed sync did not write, and no later one will.
+    forgotten: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 enum Change<'a> {
-    Write(u64, &'a [u8]),
+    Write(u64, Cow<'a, [u8]>),
     SetLength(u64),
 }
 
@@ -107,7 +114,7 @@ impl Disk {
         };
         let mut running = Running::from(self);
         for event in events {
-            running.take(event);
+            running.take(event, random);
         }
         running.cut(mercy, random)
     }
@@ -130,7 +137,7 @@ impl<'a> Running<'a> {
             let place = match node {
                 Node::Directory => Place::Directory,
                 Node::File(content) => {
-                    files.push(Open { sure: content.clone(), since: Vec::new() });
+                    files.push(Open { sure: content.clone(), ..Open::default() });
                     Place::File(files.len() - 1)
                 }
             };
@@ -139,14 +146,14 @@ impl<'a> Running<'a> {
         Self { files, now: before.clone(), before, done: Vec::new(), sure: 0 }
     }
 
-    fn file(&mut self, path: &Path) -> Option<&mut Open<'a>> {
-        match self.now.get(path)? {
-            Place::File(number) => self.files.get_mut(*number),
-            Place::Directory => None,
+    fn file(&mut self, path: &Path) -> &mut Open<'a> {
+        match self.now.get(path) {
+            Some(Place::File(number)) => &mut self.files[*number],
+            _ => panic!("{} was not created", path.display()),
         }
     }
 
-    fn take(&mut self, event: &'a Event) {
+    fn take(&mut self, event: &'a Event, random: &Repeatable) {
         match event {
             Event::Create(path) => {
                 self.files.push(Open::default());
@@ -158,22 +165,13 @@ impl<'a> Running<'a> {
             Event::Rename { from, to } => self.name(Naming::Rename(from.clone(), to.clone())),
             Event::Remove(path) => self.name(Naming::Remove(path.clone())),
             Event::Write { path, at, bytes } => {
-                let file =
-                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
-                file.since.push(Change::Write(*at, bytes));
+                self.file(path).change(Change::Write(*at, Cow::Borrowed(bytes)));
             }
             Event::SetLength { path, length } => {
-                let file =
-                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
-                file.since.push(Change::SetLength(*length));
+                self.file(path).change(Change::SetLength(*length));
             }
-            Event::Sync(path) => {
-                let file =
-                    self.file(path).unwrap_or_else(|| panic!("{} was not created", path.display()));
-                for change in std::mem::take(&mut file.since) {
-                    file.sure.apply(&change, WHOLE, &mut |_| true);
-                }
-            }
+            Event::Sync(path) => self.file(path).sync(),
+            Event::SyncFailed(path) => self.file(path).fail_sync(random),
             Event::SyncDirectory(path) => {
                 let covered = |naming: &Naming| naming.directory() == Some(path);
                 if let Some(last) = self.done.iter().rposition(covered) {
@@ -231,7 +229,62 @@ impl Naming {
     }
 }
 
-impl Open<'_> {
+impl<'a> Open<'a> {
+    fn change(&mut self, change: Change<'a>) {
+        if let Some(read) = &mut self.read {
+            for page in change.pages() {
+                if self.forgotten.remove(&page) {
+                    self.since.extend(read.page(page).map(|whole| {
+                        Change::Write(page * PAGE as u64, Cow::Owned(whole.to_vec()))
+                    }));
+                }
+            }
+            read.apply(&change, WHOLE, &mut |_| true);
+        }
+        self.since.push(change);
+    }
+
+    fn sync(&mut self) {
+        for change in std::mem::take(&mut self.since) {
+            self.sure.apply(&change, WHOLE, &mut |_| true);
+        }
+        if let Some(read) = &self.read {
+            self.sure.apply(&Change::SetLength(read.length), WHOLE, &mut |_| true);
+        }
+    }
+
+    /// Some pages were written, and the new length or not.
+    fn fail_sync(&mut self, random: &Repeatable) {
+        let since = std::mem::take(&mut self.since);
+        let read = self.read.get_or_insert_with(|| {
+            let mut read = self.sure.clone();
+            for change in &since {
+                read.apply(change, WHOLE, &mut |_| true);
+            }
+            read
+        });
+        let mut length = self.sure.length;
+        let mut written: HashMap<u64, bool> = HashMap::new();
+        for change in &since {
+            if let Change::SetLength(to) = change {
+                length = *to;
+            }
+            self.sure.apply(change, WHOLE, &mut |at| {
+                *written.entry(at / WHOLE).or_insert_with(|| random.next().is_multiple_of(2))
+            });
+        }
+        if random.next().is_multiple_of(2) {
+            self.sure.apply(&Change::SetLength(length), WHOLE, &mut |_| true);
+            written.retain(|page, written| {
+                *written = *written && (page + 1) * WHOLE <= length;
+                true
+            });
+        } else {
+            self.sure.apply(&Change::SetLength(read.length), WHOLE, &mut |_| true);
+        }
+        self.forgotten.extend(written.into_iter().filter(|(_, written)| !written).map(|it| it.0));
+    }
+
     fn cut(&self, mercy: Mercy, random: &Repeatable) -> Content {
         let mut content = self.sure.clone();
         let all = self.since.len();
@@ -273,7 +326,25 @@ impl Open<'_> {
     }
 }
 
+impl Change<'_> {
+    /// Those it writes to.
+    fn pages(&self) -> std::ops::Range<u64> {
+        match self {
+            Self::Write(at, bytes) => at / WHOLE..(at + bytes.len() as u64).div_ceil(WHOLE),
+            Self::SetLength(_) => 0..0,
+        }
+    }
+}
+
 impl Content {
+    /// A page as far as the file goes; `None` where it does not.
+    fn page(&self, number: u64) -> Option<Cow<'_, [u8]>> {
+        let at = number * WHOLE;
+        let length = usize::try_from(self.length.checked_sub(at)?.min(WHOLE)).expect("small");
+        let page = self.pages.get(&number).map(|page| Cow::Borrowed(&page[..length]));
+        Some(page.unwrap_or_else(|| Cow::Owned(vec![0; length])))
+    }
+
     /// Applies a change in units of so many bytes (which divide a page), those that `reached` the
     /// disk.
     fn apply(&mut self, change: &Change<'_>, unit: u64, reached: &mut dyn FnMut(u64) -> bool) {

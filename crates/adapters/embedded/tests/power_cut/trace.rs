@@ -1,6 +1,6 @@
 //! Records what the code under test does to files, by standing in for the C library's functions
 //! that change them: defined in this executable, they come before the library's own. Syncs of
-//! files below a recorded directory are recorded and not carried out.
+//! files below a recorded directory are recorded and not carried out; some are made to fail.
 //!
 //! Not seen: memory maps (nothing here writes through one), `io_uring`, and raw system calls. Of
 //! those one is made: the renaming of a temporary file, which is told from the file's number when
@@ -32,6 +32,8 @@ pub(crate) enum Event {
         length: u64,
     },
     Sync(PathBuf),
+    /// It was told so; of a directory it changes nothing and is not recorded.
+    SyncFailed(PathBuf),
     SyncDirectory(PathBuf),
     Rename {
         from: PathBuf,
@@ -48,12 +50,37 @@ struct Recording {
     events: Vec<Event>,
     /// Names of files by their numbers.
     names: HashMap<u64, PathBuf>,
+    faults: Faults,
+}
+
+/// Which of the next syncs fail.
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
+    /// So many succeed before.
+    after: u64,
+    left: u64,
+    failed: u64,
+}
+
+impl Faults {
+    fn next_fails(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        if self.after > 0 {
+            self.after -= 1;
+            return false;
+        }
+        self.left -= 1;
+        self.failed += 1;
+        true
+    }
 }
 
 impl Recording {
     fn new(root: &Path) -> Self {
-        let mut recording =
-            Self { root: root.to_owned(), events: Vec::new(), names: HashMap::new() };
+        let (root, faults) = (root.to_owned(), Faults::default());
+        let mut recording = Self { root, events: Vec::new(), names: HashMap::new(), faults };
         recording.learn(Path::new(""));
         recording
     }
@@ -77,7 +104,7 @@ impl Recording {
             Event::Create(path) => {
                 self.names.extend(number(path).map(|number| (number, path.clone())));
             }
-            Event::Sync(path) => {
+            Event::Sync(path) | Event::SyncFailed(path) => {
                 let old = number(path).and_then(|number| self.names.get(&number));
                 if let Some(old) = old.filter(|old| *old != path) {
                     self.push(Event::Rename { from: old.clone(), to: path.clone() });
@@ -112,9 +139,23 @@ impl Trace {
     }
 
     pub(crate) fn mark(&self, mark: u64) {
+        self.with(|recording| recording.events.push(Event::Mark(mark)));
+    }
+
+    /// Lets `after` more syncs succeed and the `count` after them fail.
+    pub(crate) fn fail_syncs(&self, after: u64, count: u64) {
+        self.with(|recording| recording.faults = Faults { after, left: count, failed: 0 });
+    }
+
+    /// Lets all syncs succeed again, and tells how many failed.
+    pub(crate) fn mend(&self) -> u64 {
+        self.with(|recording| std::mem::take(&mut recording.faults).failed)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Recording) -> T) -> T {
         let mut recordings = RECORDINGS.lock();
         let recording = recordings.iter_mut().find(|recording| recording.root == self.root);
-        recording.expect("it runs").events.push(Event::Mark(mark));
+        act(recording.expect("it runs"))
     }
 
     pub(crate) fn end(self) -> Vec<Event> {
@@ -133,17 +174,26 @@ fn record<R>(
     path: Option<PathBuf>,
     act: impl FnOnce(Option<(Relative<'_>, PathBuf)>) -> (R, Option<Event>),
 ) -> R {
+    record_faulty(path, |below, _| act(below))
+}
+
+/// The same for a sync, which is told how it may fail.
+fn record_faulty<R>(
+    path: Option<PathBuf>,
+    act: impl FnOnce(Option<(Relative<'_>, PathBuf)>, &mut Faults) -> (R, Option<Event>),
+) -> R {
     let path = path.filter(|path| !path.as_os_str().as_bytes().ends_with(b" (deleted)"));
-    let Some(path) = path else { return act(None).0 };
+    let none = &mut Faults::default();
+    let Some(path) = path else { return act(None, none).0 };
     let mut recordings = RECORDINGS.lock();
     let Some(recording) = recordings.iter_mut().find(|r| path.starts_with(&r.root)) else {
         drop(recordings);
-        return act(None).0;
+        return act(None, none).0;
     };
-    let root = &recording.root;
-    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    let Recording { root, faults, .. } = recording;
+    let relative = |path: &Path| path.strip_prefix(&*root).unwrap_or(path).to_owned();
     let below = relative(&path);
-    let (result, event) = act(Some((&relative, below)));
+    let (result, event) = act(Some((&relative, below)), faults);
     if let Some(event) = event {
         recording.push(event);
     }
@@ -182,7 +232,11 @@ const TRUNCATE: c_int = 0o1000;
 unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     fn lseek64(descriptor: c_int, offset: i64, whence: c_int) -> i64;
+    fn __errno_location() -> *mut c_int;
 }
+
+/// What a disk says that cannot.
+const IO_ERROR: c_int = 5;
 
 /// The C library's own function behind a stand-in.
 macro_rules! real {
@@ -281,13 +335,16 @@ unsafe extern "C" fn ftruncate64(descriptor: c_int, length: i64) -> c_int {
 }
 
 fn synced(descriptor: c_int, real: Descriptor) -> c_int {
-    record(of_descriptor(descriptor), |below| match below {
-        None => (unsafe { real(descriptor) }, None),
-        Some((_, path)) => {
-            let is_directory = fs::metadata(format!("/proc/self/fd/{descriptor}"))
-                .is_ok_and(|about| about.is_dir());
-            (0, Some(if is_directory { Event::SyncDirectory(path) } else { Event::Sync(path) }))
+    record_faulty(of_descriptor(descriptor), |below, faults| {
+        let Some((_, path)) = below else { return (unsafe { real(descriptor) }, None) };
+        let about = fs::metadata(format!("/proc/self/fd/{descriptor}"));
+        let is_directory = about.is_ok_and(|about| about.is_dir());
+        if faults.next_fails() {
+            // SAFETY: it is this thread's own.
+            unsafe { *__errno_location() = IO_ERROR };
+            return (-1, (!is_directory).then_some(Event::SyncFailed(path)));
         }
+        (0, Some(if is_directory { Event::SyncDirectory(path) } else { Event::Sync(path) }))
     })
 }
 

@@ -24,7 +24,7 @@ impl RealDisk {
     /// What the disk says.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let disk = Self { root: root.into() };
-        make_durably(&disk.root)?;
+        create_durably(&disk.root)?;
         Ok(disk)
     }
 
@@ -33,19 +33,37 @@ impl RealDisk {
     }
 }
 
-/// Makes a directory and those above it, and the name of each durable in the one above.
-fn make_durably(dir: &Path) -> io::Result<()> {
-    if dir.as_os_str().is_empty() || dir.is_dir() {
+/// Makes a directory and those above it, and the name of each durable in the one above. That of one
+/// that is there too: an earlier life of the process may have made it and failed to sync it. Those
+/// above were made durable before it was made.
+///
+/// # Errors
+/// What the disk says.
+pub fn create_durably(dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() {
         return Ok(());
     }
     let above = dir.parent().unwrap_or(Path::new(""));
-    make_durably(above)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    let was_there = dir.is_dir();
+    if !was_there {
+        create_durably(above)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
     }
     let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-    Ok(fsync(&File::open(above)?)?)
+    match File::open(above).and_then(|above| above.sync_all()) {
+        // No name that is to be synced was ever made there.
+        Err(error) if was_there && is_not_ours(&error) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Whether a directory could not be synced because it belongs to others.
+fn is_not_ours(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), InvalidInput | PermissionDenied | ReadOnlyFilesystem)
 }
 
 impl Disk for RealDisk {
@@ -86,7 +104,7 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        make_durably(&self.at(dir))
+        create_durably(&self.at(dir))
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
