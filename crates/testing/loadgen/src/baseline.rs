@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::time::Timespec;
 
+use crate::engine::ready;
 use crate::handshake::{self, Answer};
 
 /// The group number that says: this connection commands.
@@ -201,6 +202,8 @@ pub(crate) struct BareClient {
     due: Vec<u64>,
     group_size: u64,
     buffer: Vec<u8>,
+    /// As that of an [`Engine`](crate::engine::Engine).
+    pub(crate) is_awake: bool,
 }
 
 impl BareClient {
@@ -235,6 +238,7 @@ impl BareClient {
             due: vec![0; groups as usize],
             group_size: u64::from(group_size),
             buffer: vec![0; 256 << 10],
+            is_awake: false,
         })
     }
 
@@ -251,13 +255,11 @@ impl BareClient {
     /// # Errors
     /// Nothing came for ten seconds.
     pub(crate) fn served(&mut self) -> Result<Vec<u32>> {
-        let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
         let mut events = Vec::with_capacity(512);
         let mut served = Vec::new();
         while served.is_empty() {
-            events.clear();
-            let count = epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&limit))?;
-            ensure!(count > 0, "the bare writer sent nothing for ten seconds");
+            ready(&self.epoll, &mut events, Duration::from_secs(10), self.is_awake)?;
+            ensure!(!events.is_empty(), "the bare writer sent nothing for ten seconds");
             for event in &events {
                 let Some((fd, group)) = self.fds.get(usize::try_from(event.data.u64())?) else {
                     continue;

@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -22,7 +21,7 @@ use rustls::ClientConnection;
 
 use crate::tls::Trust;
 use crate::{scan, ws};
-pub(crate) use socket::{Dial, dial};
+pub(crate) use socket::{Dial, dial, ready};
 
 /// Read at once; a frame is at most 64 KiB, so several fit.
 const READ_BYTES: usize = 256 << 10;
@@ -102,6 +101,8 @@ pub(crate) struct Engine {
     mask: u32,
     open: usize,
     keepalive: (usize, Instant),
+    /// Set: it asks again and again instead of sleeping until something has come.
+    pub(crate) is_awake: bool,
     /// Set: connections that end, and refusals, are put down in `lost` and are no errors.
     pub(crate) is_patient: bool,
     pub(crate) lost: Vec<(usize, Lost)>,
@@ -125,6 +126,7 @@ impl Engine {
             mask: 0x9e37_79b9,
             open: 0,
             keepalive: (0, Instant::now()),
+            is_awake: false,
             is_patient: false,
             lost: Vec::new(),
             totals: Totals::default(),
@@ -220,12 +222,7 @@ impl Engine {
         mut on_text: impl FnMut(usize, &[u8]),
     ) -> Result<()> {
         self.keep_alive()?;
-        let limit = Timespec::try_from(limit).context("a limit of the far future")?;
-        self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&limit)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+        ready(&self.epoll, &mut self.events, limit, self.is_awake)?;
         let events = std::mem::take(&mut self.events);
         for event in &events {
             let (number, flags) = (event.data.u64(), event.flags);

@@ -1,10 +1,12 @@
-//! Single sockets: opened from many addresses, written as far as they take it, reset.
+//! Sockets: opened from many addresses, waited for, written as far as they take it, reset.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::event::epoll;
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
@@ -51,6 +53,27 @@ pub(crate) fn dial(server: SocketAddr, number: usize, how: Dial) -> Result<Owned
     sockopt::set_tcp_nodelay(&fd, true)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
+}
+
+/// What has come within a limit, or nothing. Whoever stays awake needs a processor for it, and none
+/// of those who write to it pay for waking it up.
+pub(crate) fn ready(
+    epoll: &OwnedFd,
+    events: &mut Vec<epoll::Event>,
+    limit: Duration,
+    is_awake: bool,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    let wait = if is_awake { Duration::ZERO } else { limit };
+    let wait = Timespec::try_from(wait).context("a limit of the far future")?;
+    events.clear();
+    loop {
+        match epoll::wait(epoll, spare_capacity(events), Some(&wait)) {
+            Ok(0) if is_awake && Instant::now() < deadline => {}
+            Ok(_) | Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Ends a connection with a reset: the other side learns it at once, and no port waits for late

@@ -27,6 +27,13 @@ pub(super) struct Bare {
     client: BareClient,
 }
 
+impl Bare {
+    /// Whether those who read wait without sleeping.
+    pub(super) fn stay_awake(&mut self, is_awake: bool) {
+        self.client.is_awake = is_awake;
+    }
+}
+
 impl Bench<'_> {
     /// All rows.
     pub(super) fn bare(&mut self) -> Result<()> {

@@ -42,6 +42,12 @@ impl Bench<'_> {
         let frame_bytes = warm.frame_bytes as u32;
         self.frame_bytes = frame_bytes;
         let mut bare = self.bare_room()?;
+        // A reader that has a processor for itself stays awake. Whether it is asleep when something
+        // comes is chance, and the writer pays for waking it up, up to half as much again.
+        chat.engine.is_awake = self.args.pin.is_some();
+        if let Some(bare) = bare.as_mut() {
+            bare.stay_awake(self.args.pin.is_some());
+        }
         for turn in 0..self.args.sizes.fanout_turns {
             for (limit, stretches) in PAIRS {
                 let is_first = turn % 2 == 0;
