@@ -12,7 +12,7 @@ use crate::host::{self, SystemClock, SystemEntropy};
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What to run: baseline, fanout, rooms, half, pairs, idle, tls, history, readers, slow,
+    /// What to run: baseline, fanout, rooms, half, acks, pairs, idle, tls, history, readers, slow,
     /// storm, logins, manyrooms, million [default: all].
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,

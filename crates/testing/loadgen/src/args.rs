@@ -16,6 +16,8 @@ pub enum Workload {
     Rooms,
     /// The same rooms at half of the rate just reached, by a fixed schedule.
     Half,
+    /// The same rooms by schedule, silent, and with everyone telling what arrived.
+    Acks,
     /// Rooms of two, 256 messages under way over 32 senders, then half of the rate reached.
     Pairs,
     /// Connections that do nothing: memory of each, and what stays when they have left.
@@ -40,11 +42,12 @@ pub enum Workload {
 
 impl Workload {
     /// All of them, in the order of a full bench.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Baseline,
         Self::Fanout,
         Self::Rooms,
         Self::Half,
+        Self::Acks,
         Self::Pairs,
         Self::Idle,
         Self::Tls,
@@ -64,6 +67,7 @@ impl Workload {
             Self::Fanout => "fanout",
             Self::Rooms => "rooms",
             Self::Half => "half",
+            Self::Acks => "acks",
             Self::Pairs => "pairs",
             Self::Idle => "idle",
             Self::Tls => "tls",
@@ -105,6 +109,8 @@ pub struct Sizes {
     pub members: u32,
     /// Messages under way in them.
     pub rooms_window: u32,
+    /// Pairs of stretches in them without and with word of what arrived.
+    pub ack_pairs: u32,
     /// Rooms of two, each with one sender.
     pub senders: u32,
     /// Messages under way in them.
@@ -155,6 +161,7 @@ impl Default for Sizes {
             rooms: 500,
             members: 10,
             rooms_window: 64,
+            ack_pairs: 6,
             senders: 32,
             pairs_window: 256,
             idle: 10_000,
@@ -201,6 +208,7 @@ impl Sizes {
             senders: 4,
             pairs_window: 16,
             rooms_window: 8,
+            ack_pairs: 2,
             idle: 100,
             tls: 100,
             history_messages: 6_000,

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::acks::Acks;
 use crate::engine::{Dial, Door, Engine};
 use crate::ledger::{Figures, Ledger};
 use crate::proc::Cpu;
-use crate::scan::Mark;
+use crate::scan::{Mark, Said};
 use crate::server::Server;
 use crate::world::{World, user};
 
@@ -72,6 +73,8 @@ pub(crate) struct Chat<'a> {
     /// One who is in all rooms and sends everything.
     speaker: Option<usize>,
     plan: Plan,
+    /// Set: who gets something says so.
+    pub(crate) acks: Option<Acks>,
     text_bytes: usize,
     sent: u64,
     run: u64,
@@ -140,6 +143,7 @@ impl<'a> Chat<'a> {
             seats,
             speaker,
             plan,
+            acks: None,
             text_bytes,
             sent,
             run,
@@ -274,12 +278,18 @@ impl<'a> Chat<'a> {
     }
 
     pub(crate) fn hear(&mut self, limit: Duration) -> Result<()> {
-        let (ledger, counted) = (&mut self.ledger, self.tokens.len());
+        let (ledger, acks) = (&mut self.ledger, &mut self.acks);
+        let counted = self.tokens.len();
         self.engine.poll(limit, |connection, text| {
-            if connection < counted {
-                ledger.heard(connection, text);
+            if connection >= counted {
+                return;
             }
-        })
+            let said = ledger.heard(connection, text);
+            if let (Some(acks), Said::Event { room, seq, .. }) = (acks.as_mut(), said) {
+                acks.got(connection, room, seq);
+            }
+        })?;
+        acks.as_mut().map_or(Ok(()), |acks| acks.say(&mut self.engine))
     }
 
     /// Until nothing has come for a moment.

@@ -7,6 +7,7 @@
 //! read when everything is delivered, readable and the server is quiet, so that no work hides.
 #![warn(missing_docs)]
 
+mod acks;
 mod args;
 mod baseline;
 mod chat;

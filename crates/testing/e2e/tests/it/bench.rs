@@ -4,7 +4,7 @@ use klatch_e2e::server::{Exit, quiet, run};
 use serde_json::Value;
 
 /// Rows of a whole run, by their names.
-const ROWS: [&str; 29] = [
+const ROWS: [&str; 31] = [
     "bare writer, 8 frames a write",
     "bare writer, 1 frame a write",
     "bare writer, a few times a second",
@@ -15,6 +15,8 @@ const ROWS: [&str; 29] = [
     "fanout, a few a second",
     "rooms",
     "rooms, half load",
+    "acks, none",
+    "acks, after each delivery",
     "pairs",
     "pairs, half load",
     "idle",
@@ -70,6 +72,12 @@ async fn a_small_bench_of_everything_finds_nothing_wrong() {
     let whole = |key| figure("idle, TLS", key).total_cmp(&100.0).is_eq();
     assert!(whole("connections") && whole("full_handshakes"), "{}", of("idle, TLS"));
     assert!((figure("million", "deliveries_per_message") - 50.0).abs() < f64::EPSILON);
+    // Ten get each message, and what one read brings is acknowledged at once.
+    let acks = "acks, after each delivery";
+    let each = figure(acks, "acks_per_message");
+    let unread = figure(acks, "acks_unread").abs();
+    assert!((1.0..=10.0).contains(&each) && unread < f64::EPSILON, "{}", of(acks));
+    assert!(of(acks)["figures"]["receiving_s_per_million_acks"].is_object(), "{}", of(acks));
     let left = std::fs::read_dir(here.path()).unwrap().count();
     assert_eq!(left, 1, "data directories are removed");
 }

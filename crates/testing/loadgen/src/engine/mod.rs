@@ -85,6 +85,8 @@ pub(crate) struct Totals {
     pub(crate) bytes: u64,
     pub(crate) frames: u64,
     pub(crate) reads: u64,
+    /// Text frames that were sent.
+    pub(crate) said: u64,
     /// Connections that ended, by reason.
     pub(crate) closed: BTreeMap<String, u64>,
 }
@@ -190,7 +192,9 @@ impl Engine {
     /// # Errors
     /// The connection is closed or unknown.
     pub(crate) fn send(&mut self, number: usize, text: &[u8]) -> Result<()> {
-        self.send_frame(number, ws::TEXT, text)
+        self.send_frame(number, ws::TEXT, text)?;
+        self.totals.said += 1;
+        Ok(())
     }
 
     fn send_frame(&mut self, number: usize, opcode: u8, payload: &[u8]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The workloads, one file each, and what they share.
 
+mod acks;
 mod bare;
 mod crowd;
 mod fanout;
@@ -58,6 +59,7 @@ impl<'a> Bench<'a> {
             Workload::Baseline => self.bare(),
             Workload::Fanout => self.fanout(),
             Workload::Rooms => self.rooms(),
+            Workload::Acks => self.acks(),
             Workload::Pairs => self.pairs(),
             Workload::Half => self.half(),
             Workload::Idle => self.idle(),
