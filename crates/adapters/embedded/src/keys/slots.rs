@@ -121,6 +121,20 @@ impl SlotsFile {
         self.file.sync_all()
     }
 
+    /// Writes all slots once more where they are, and syncs.
+    pub(super) fn write_anew(&self) -> io::Result<()> {
+        let mut sectors = vec![0; 128 * SECTOR];
+        let (mut at, end) = (SECTOR as u64, self.file.metadata()?.len());
+        while at < end {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(sectors.len());
+            sectors.truncate(length);
+            self.file.read_exact_at(&mut sectors, at)?;
+            self.file.write_all_at(&sectors, at)?;
+            at += length as u64;
+        }
+        self.sync()
+    }
+
     /// All slots in order, free ones too.
     pub(super) fn each(
         &self,
