@@ -22,6 +22,8 @@ impl Bench<'_> {
         let plan: Plan = |n, _, _, seats| (0, u32::try_from(n % u64::from(seats)).unwrap_or(0));
         let mut chat = Chat::connect(&server, &world, plan, self.args.sizes.text_bytes)?;
         chat.warm_up(Pace::Window(WINDOW), self.warm_up())?;
+        // As `fanout` and its bare writer do.
+        chat.engine.is_awake = self.args.pin.is_some();
         for (name, limit, pace) in [
             ("fanout, TLS, bursts of eight", bare::EIGHT, Pace::Burst(WINDOW)),
             ("fanout, TLS, one at a time", bare::SINGLE, Pace::Window(1)),
