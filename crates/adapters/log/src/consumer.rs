@@ -85,7 +85,8 @@ impl Consumers {
             return Ok(Arc::clone(progress));
         }
         let found = read_small(disk, &path, FILE_MAX).map_err(super::error::io("open consumer"))?;
-        if found.is_some() {
+        // One that is whole was made here a moment ago, and its name could not be synced.
+        if found.is_some_and(|bytes| Progress::decode(&bytes, Timestamp::default()).is_none()) {
             let why = format!(
                 "{}: the consumer's place is damaged; restore it, or remove it to begin anew",
                 disk.describe(&path)

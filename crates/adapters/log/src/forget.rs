@@ -4,15 +4,17 @@
 //! kept of SYSTEM is made durable, then segments are removed oldest first, each name synced before
 //! the next.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use klatch_domain::Timestamp;
 use klatch_ports::{Offset, PortResult, StreamId};
 
 use super::error::io as port_io;
-use super::segment::{DIR, index_path, segment_path};
+use super::segment::{DIR, base_of, index_path, segment_path};
 use super::space::remove_if_there;
 use super::{EmbeddedLog, Shared};
+use crate::disk::Disk;
 
 impl Shared {
     /// The offset before the first record of `stream` that is still there.
@@ -75,13 +77,16 @@ impl EmbeddedLog {
             return Ok(Offset(shared.segments.first() - 1));
         };
         shared.keep_system(through)?;
-        let gone = shared.segments.forget_before(through + 1);
+        shared.segments.forget_before(through + 1);
         let forgotten = shared.segments.first() - 1;
         let merged = shared.heads.forget(forgotten);
         let remove = || {
-            for segment in &gone {
-                shared.disk.remove(&segment_path(segment.base))?;
-                remove_if_there(&*shared.disk, &index_path(segment.base))?;
+            // What an earlier call could not remove goes first, or a hole would be behind it; and
+            // the name it removed last may be what it failed to sync.
+            shared.disk.sync_dir(DIR)?;
+            for base in bases_up_to(&*shared.disk, forgotten)? {
+                shared.disk.remove(&segment_path(base))?;
+                remove_if_there(&*shared.disk, &index_path(base))?;
                 shared.disk.sync_dir(DIR)?;
             }
             for file in &merged {
@@ -92,4 +97,11 @@ impl EmbeddedLog {
         remove().map_err(port_io("forget"))?;
         Ok(Offset(forgotten))
     }
+}
+
+/// Segments on the disk that begin at or before an offset, oldest first.
+fn bases_up_to(disk: &dyn Disk, offset: u64) -> io::Result<BTreeSet<u64>> {
+    let names = disk.list(DIR)?;
+    let bases = names.iter().filter_map(|name| base_of(name, ".seg"));
+    Ok(bases.filter(|base| *base <= offset).collect())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use klatch_log::disk::RealDisk;
 use klatch_log::disk::sim::SimDisk;
 use klatch_log::{EmbeddedLog, LogConfig};
-use klatch_ports::log::{AppendError, EventAppender, Expected, Key, LogReader};
+use klatch_ports::log::{AppendError, EventAppender, EventConsumer, Expected, Key, LogReader};
 use klatch_ports::{ErrorKind, Offset, Partition, StreamId};
 use klatch_testkit::{ManualClock, SeededEntropy};
 
@@ -341,4 +341,20 @@ async fn statistics_count_what_happened() {
     assert_eq!((stats.syncs, stats.sync_buckets.iter().sum::<u64>()), (10, 10));
     assert_eq!(stats.batch_records_max, 1);
     assert!(stats.bytes >= 10 * 512 && stats.queue_bytes == 0);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_place_could_not_be_synced_begins_when_it_is_tried_again() {
+    for syncs in 0..2 {
+        let sim = SimDisk::new(1);
+        let log = open_sim(&sim).unwrap();
+        fill(&log, 10).await;
+        // Not while the log marks its end or fills zeros.
+        log.close();
+        sim.fail_syncs_after(syncs);
+        refused(log.open("worker", STREAM, HERE, Offset(4)).await.map(|_| ()));
+        sim.mend();
+        let consumer = log.open("worker", STREAM, HERE, Offset(4)).await.unwrap();
+        assert_eq!(consumer.floor().await.unwrap(), Offset(4));
+    }
 }

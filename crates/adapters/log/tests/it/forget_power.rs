@@ -94,3 +94,36 @@ async fn a_power_cut_at_any_step_of_forgetting_leaves_a_log_without_holes() {
     }
     assert!(stood > 5 && began_anew > 20 && between > 5, "{stood} {began_anew} {between}");
 }
+
+#[tokio::test]
+async fn what_a_forgetting_could_not_remove_leaves_no_hole_when_it_is_tried_again() {
+    let mut failed = 0;
+    for syncs in 0..24 {
+        for calls in [0, 1, 3, 6, 10, 15, CALLS] {
+            let sim = SimDisk::new(100 * syncs + calls);
+            let clock = ManualClock::default();
+            let log = open(sim.disk(), config(), &clock).unwrap();
+            fill_with_system(&log).await;
+            let mut before = Before {
+                records: all(&log, STREAM).await,
+                system: all(&log, StreamId::System).await,
+                start: Offset::ZERO,
+            };
+            sim.fail_syncs_after(syncs);
+            failed += u32::from(log.forget_before(Offset(150)).is_err());
+            sim.mend();
+            let cuts = sim.power_cuts();
+            sim.power_cut_after(calls);
+            let forgotten = log.forget_before(Offset(330));
+            if sim.power_cuts() == cuts {
+                before.start = forgotten.unwrap();
+                sim.power_cut();
+            }
+            drop(log);
+            let log = open(sim.disk(), config(), &clock)
+                .unwrap_or_else(|error| panic!("{syncs} syncs, {calls} calls: {error}"));
+            check(&log, &before).await;
+        }
+    }
+    assert!(failed > 30, "{failed}");
+}

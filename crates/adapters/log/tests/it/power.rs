@@ -1,4 +1,5 @@
-//! The power goes at any moment, again and again: what was promised is there afterwards.
+//! The power goes at any moment, again and again: what was promised is there afterwards. Also when
+//! syncs failed before and the log was opened again, on what could be read.
 //!
 //! `KLATCH_SEEDS` sets how many disks are tried (200 when unset), `KLATCH_SEED` tries one alone.
 
@@ -141,10 +142,32 @@ fn round(sim: &SimDisk, config: &LogConfig, seed: u64, round: u64, promises: &mu
     if sim.power_cuts() > cuts {
         sim.power_cut_after(dice.below(500));
     }
+    live(&log, seed, round, promises);
+}
+
+/// Works until syncs fail; what was promised meanwhile.
+fn failing_round(
+    sim: &SimDisk,
+    config: &LogConfig,
+    seed: u64,
+    round: u64,
+    promises: &mut Promises,
+) {
+    let mut dice = Dice::new(seed * 37 + round);
+    // Early ones hit the making of files.
+    sim.fail_syncs_after(if dice.below(3) == 0 { dice.below(12) } else { dice.below(120) });
+    if let Ok(log) = open(sim.disk(), config.clone(), &ManualClock::default()) {
+        live(&log, seed, round, promises);
+    }
+    sim.mend();
+}
+
+/// Writes, reads and finishes until the disk is gone.
+fn live(log: &EmbeddedLog, seed: u64, round: u64, promises: &mut Promises) {
     thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let (log, dice) = (&log, Dice::new(seed * 131 + round * 17 + writer));
+                let dice = Dice::new(seed * 131 + round * 17 + writer);
                 scope.spawn(move || write(log, writer, round, dice))
             })
             .collect();
@@ -152,7 +175,7 @@ fn round(sim: &SimDisk, config: &LogConfig, seed: u64, round: u64, promises: &mu
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime
                 .unwrap()
-                .block_on(async { tokio::join!(follow(&log), work(&log, Dice::new(seed + round))) })
+                .block_on(async { tokio::join!(follow(log), work(log, Dice::new(seed + round))) })
         });
         for writer in writers {
             promises.certain.extend(writer.join().unwrap());
@@ -215,12 +238,16 @@ async fn check_consumer(log: &EmbeddedLog, promises: &mut Promises, end: u64) {
     assert_eq!(consumer.floor().await.unwrap().0, end);
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, failing: u64) {
     let sim = SimDisk::new(seed);
     let config = LogConfig { batch_bytes: 1024 << (seed % 4), ..small() };
     let mut promises = Promises::default();
     for number in 0..ROUNDS {
-        round(&sim, &config, seed, number, &mut promises);
+        let first = number * (failing + 1);
+        for life in first..first + failing {
+            failing_round(&sim, &config, seed, life, &mut promises);
+        }
+        round(&sim, &config, seed, first + failing, &mut promises);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let log = open_again(&sim, &config);
         runtime.block_on(check(&log, &mut promises));
@@ -233,12 +260,12 @@ fn run(seed: u64) {
     }
 }
 
-#[test]
-fn nothing_promised_is_lost_whenever_the_power_goes() {
+/// Tries many disks, each with so many failing lives before each power cut.
+fn many(usual: u64, failing: u64) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect(name));
     let seeds = match number("KLATCH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("KLATCH_SEEDS").unwrap_or(200),
+        None => 0..number("KLATCH_SEEDS").unwrap_or(usual),
     };
     let workers = 4;
     thread::scope(|scope| {
@@ -246,10 +273,20 @@ fn nothing_promised_is_lost_whenever_the_power_goes() {
             let seeds = seeds.clone();
             scope.spawn(move || {
                 for seed in seeds.filter(|seed| seed % workers == worker) {
-                    let outcome = std::panic::catch_unwind(|| run(seed));
+                    let outcome = std::panic::catch_unwind(|| run(seed, failing));
                     assert!(outcome.is_ok(), "failed with KLATCH_SEED={seed}");
                 }
             });
         }
     });
+}
+
+#[test]
+fn nothing_promised_is_lost_whenever_the_power_goes() {
+    many(200, 0);
+}
+
+#[test]
+fn nothing_promised_is_lost_when_syncs_failed_before_the_power_goes() {
+    many(100, 2);
 }
