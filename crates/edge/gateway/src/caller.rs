@@ -1,6 +1,7 @@
 //! Who makes a request.
 
 use axum::extract::{FromRequestParts, MatchedPath};
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use klatch_domain::SessionId;
@@ -112,7 +113,7 @@ impl FromRequestParts<Shared> for Person {
 }
 
 async fn identity(parts: &Parts, edge: &Shared) -> Result<Identity, Fault> {
-    let token = if let Some(token) = bearer(parts)? {
+    let token = if let Some(token) = bearer(&parts.headers)? {
         token
     } else {
         let cookie = cookies::read(&parts.headers, cookies::ACCESS);
@@ -144,8 +145,9 @@ fn scope_of(parts: &Parts) -> Scope {
     }
 }
 
-fn bearer(parts: &Parts) -> Result<Option<&str>, Problem> {
-    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+/// The bearer token of a request, if it has one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let refused = || Problem::new(Code::Unauthorized).detail("send one Authorization: Bearer …");
     let text = value.to_str().map_err(|_| refused())?;

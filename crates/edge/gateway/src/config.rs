@@ -22,6 +22,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// What whoever reads `GET /metrics` has to show as a bearer token; nothing when absent.
+    pub metrics_token: Option<String>,
     /// How long a body, or the next piece of an import, may be on its way.
     pub body_timeout: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for Config {
             session_life: Duration::from_hours(30 * 24),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            metrics_token: None,
             body_timeout: Duration::from_secs(30),
         }
     }

@@ -166,6 +166,17 @@ mod tests {
             assert_eq!(config.auth.issuers.len(), 1);
             let shown = toml::to_string_pretty(&config).unwrap();
             assert!(!shown.contains("0123456789") && shown.contains("***"), "{shown}");
+            for (variable, key) in [
+                ("KLATCH_AUTH__SETUP_TOKEN", "auth.setup_token"),
+                ("KLATCH_TELEMETRY__METRICS_TOKEN", "telemetry.metrics_token"),
+            ] {
+                jail.set_env(variable, "fifteen letters");
+                let told = load_here().unwrap_err().to_string();
+                assert!(told.contains(key) && !told.contains("fifteen"), "{told}");
+                jail.set_env(variable, "sixteen letters.");
+                let shown = toml::to_string_pretty(&load_here().unwrap()).unwrap();
+                assert!(!shown.contains("sixteen"), "{shown}");
+            }
             Ok(())
         });
     }

@@ -233,11 +233,14 @@ pub(crate) struct Telemetry {
     pub(crate) level: String,
     /// Form of log lines.
     pub(crate) format: LogFormat,
+    /// The bearer token that `GET /metrics` wants to see; everybody may read it when absent.
+    pub(crate) metrics_token: Option<Secret>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { level: "info,fjall=warn,lsm_tree=warn".to_owned(), format: LogFormat::Text }
+        let level = "info,fjall=warn,lsm_tree=warn".to_owned();
+        Self { level, format: LogFormat::Text, metrics_token: None }
     }
 }
 
@@ -326,8 +329,13 @@ impl Config {
             return refuse("server.read_model_wait_seconds", "it must be between 1 and 60");
         }
         self.trusted_proxies()?;
-        if self.auth.setup_token.as_ref().is_some_and(|token| token.0.len() < 16) {
-            return refuse("auth.setup_token", "it must have at least 16 characters");
+        for (key, token) in [
+            ("auth.setup_token", &self.auth.setup_token),
+            ("telemetry.metrics_token", &self.telemetry.metrics_token),
+        ] {
+            if token.as_ref().is_some_and(|token| token.0.len() < 16) {
+                return refuse(key, "it must have at least 16 characters");
+            }
         }
         self.mail.validate(self)
     }

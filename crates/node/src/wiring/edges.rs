@@ -53,6 +53,7 @@ pub(super) fn router(
         secure_cookies: public_https || server.tls.is_some(),
         session_life: roles::session_life(&process.config),
         allowed_origins: server.allowed_origins.clone(),
+        metrics_token: process.config.telemetry.metrics_token.as_ref().map(|it| it.0.clone()),
         trusted_proxies: process.config.trusted_proxies()?,
         ..klatch_gateway::Config::default()
     };

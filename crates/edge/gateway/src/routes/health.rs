@@ -6,10 +6,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use klatch_protocol::problem::Code;
 use serde::Serialize;
+use subtle::ConstantTimeEq as _;
 use utoipa::ToSchema;
 
+use crate::caller;
 use crate::edge::Shared;
 use crate::fault::Fault;
 use crate::reply;
@@ -69,11 +72,22 @@ pub(crate) async fn readyz(State(edge): State<Shared>) -> Result<Response, Fault
 }
 
 /// Metrics in Prometheus' text format
+///
+/// With the bearer token of the configuration (`telemetry.metrics_token`), if there is one.
 #[utoipa::path(
     get, path = "/metrics", tag = "server",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
-pub(crate) async fn metrics(State(edge): State<Shared>) -> Response {
+pub(crate) async fn metrics(
+    State(edge): State<Shared>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    if let Some(wanted) = &edge.config.metrics_token {
+        let shown = caller::bearer(&headers)?.ok_or(Code::Unauthorized)?;
+        if !bool::from(shown.as_bytes().ct_eq(wanted.as_bytes())) {
+            return Err(Code::InvalidToken.into());
+        }
+    }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    reply::with_type(StatusCode::OK, kind, (edge.hooks.metrics)())
+    Ok(reply::with_type(StatusCode::OK, kind, (edge.hooks.metrics)()))
 }

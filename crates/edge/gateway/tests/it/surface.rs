@@ -83,6 +83,24 @@ async fn every_operation_that_needs_a_token_refuses_without_one() {
 }
 
 #[tokio::test]
+async fn metrics_are_shown_to_whoever_has_their_token_once_there_is_one() {
+    let token = "0123456789abcdef";
+    let config = Config { metrics_token: Some(token.to_owned()), ..Config::default() };
+    let world = World::with(Setup { config, ..Setup::default() }).await;
+    let metrics = || Call::new(world.address, "GET", "/metrics");
+    let answer = metrics().send().await;
+    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"klatch\"");
+    assert_eq!(answer.problem(401), "unauthorized");
+    let person = world.person("ann").await.token;
+    for wrong in ["0123456789abcde", "0123456789abcdef0", &person] {
+        let answer = metrics().token(wrong).send().await;
+        assert_eq!(answer.problem(401), "invalid_token", "{wrong}");
+    }
+    assert_eq!(metrics().header("authorization", token).send().await.problem(401), "unauthorized");
+    assert_eq!(metrics().token(token).send().await.status, 200);
+}
+
+#[tokio::test]
 async fn every_answer_carries_its_request_id_and_security_headers() {
     let world = World::new().await;
     for path in
