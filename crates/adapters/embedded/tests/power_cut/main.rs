@@ -8,6 +8,8 @@ mod accounts;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod disk;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod erasures;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod keys;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod stores;
