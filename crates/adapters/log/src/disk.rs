@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-pub use real::{RealDisk, create_durably};
+pub use real::{RealDisk, create_durably, create_private};
 
 /// Directories and files below one data directory.
 pub trait Disk: Send + Sync + fmt::Debug {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use klatch_domain::Clock;
 use klatch_embedded::accounts::Accounts;
-use klatch_embedded::disk::RealDisk;
+use klatch_embedded::disk::{RealDisk, create_private};
 use klatch_embedded::erasures::LedgerFile;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
@@ -203,9 +203,5 @@ fn existing(path: &Path) -> &Path {
 }
 
 fn make_private(dir: &Path) -> anyhow::Result<()> {
-    if !dir.is_dir() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.with_context(|| format!("making {}", dir.display()))?;
-    }
-    Ok(())
+    create_private(dir).with_context(|| format!("making {}", dir.display()))
 }

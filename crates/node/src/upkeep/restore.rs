@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use klatch_domain::Clock as _;
 use klatch_embedded::accounts::{Accounts, Settled};
-use klatch_embedded::disk::RealDisk;
+use klatch_embedded::disk::{RealDisk, create_private};
 use klatch_embedded::erasures::LedgerFile;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::{EmbeddedLog, bump_epoch};
@@ -163,15 +163,14 @@ fn copy(
     to: &Path,
     place: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let make = |dir: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    make(to)?;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    create_private(to)?;
     for entry in &manifest.files {
         let Some(place) = place(&entry.path) else { continue };
         let (source, target) = (from.join(&entry.path), to.join(place));
         let copying = || format!("copying {}", source.display());
         let parent = target.parent().unwrap_or(to).to_owned();
-        make(&parent).with_context(copying)?;
+        create_private(&parent).with_context(copying)?;
         let mut input = File::open(&source).with_context(copying)?;
         let mut options = File::options();
         let mut output =

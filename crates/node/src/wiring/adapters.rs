@@ -1,11 +1,10 @@
 //! The engines behind the ports: embedded ones in the data directory, buses in memory.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use klatch_embedded::accounts::Accounts;
-use klatch_embedded::disk::RealDisk;
+use klatch_embedded::disk::{RealDisk, create_private};
 use klatch_embedded::key_index::KeyIndexStore;
 use klatch_embedded::keys::Keys;
 use klatch_embedded::log::EmbeddedLog;
@@ -51,7 +50,7 @@ impl Adapters {
     fn open_here(process: &Process) -> anyhow::Result<Self> {
         let dir = process.config.server.data_dir.clone();
         let shown = dir.display().to_string();
-        make_private(&dir).with_context(|| {
+        create_private(&dir).with_context(|| {
             format!("the data directory {shown} cannot be used: check that it may be written")
         })?;
         let disk = RealDisk::open(&dir).with_context(|| format!("opening {shown}"))?;
@@ -82,13 +81,4 @@ impl Adapters {
             kv: MemoryKv::default(),
         })
     }
-}
-
-/// Makes the directory for its owner alone.
-fn make_private(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    if dir.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

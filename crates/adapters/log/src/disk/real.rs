@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,14 +40,26 @@ impl RealDisk {
 /// # Errors
 /// What the disk says.
 pub fn create_durably(dir: &Path) -> io::Result<()> {
+    make(dir, 0o777)
+}
+
+/// As [`create_durably`]; what it makes is its owner's alone.
+///
+/// # Errors
+/// What the disk says.
+pub fn create_private(dir: &Path) -> io::Result<()> {
+    make(dir, 0o700)
+}
+
+fn make(dir: &Path, mode: u32) -> io::Result<()> {
     if dir.as_os_str().is_empty() {
         return Ok(());
     }
     let above = dir.parent().unwrap_or(Path::new(""));
     let was_there = dir.is_dir();
     if !was_there {
-        create_durably(above)?;
-        match fs::create_dir(dir) {
+        make(above, mode)?;
+        match fs::DirBuilder::new().mode(mode).create(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
