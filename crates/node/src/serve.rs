@@ -40,17 +40,23 @@ async fn serve(config: Config, demo: bool, hangups: Signal) -> anyhow::Result<()
         () = signals.asked_to_end() => return Ok(()),
     };
     greet(&running)?;
-    tokio::select! {
+    let unwritable = running.unwritable();
+    let ended = tokio::select! {
         () = signals.asked_to_end() => {
             tracing::info!("leaving; a second signal forces it");
-            tokio::select! {
-                () = running.stop(grace) => Ok(()),
-                () = signals.asked_to_end() => {
-                    anyhow::bail!("ended before everything was in order, as asked")
-                }
-            }
+            Ok(())
         }
-        error = running.broken() => Err(error),
+        error = running.broken() => return Err(error),
+        error = unwritable => {
+            tracing::error!(error = format!("{error:#}"), "leaving");
+            Err(error)
+        }
+    };
+    tokio::select! {
+        () = running.stop(grace) => ended,
+        () = signals.asked_to_end() => {
+            anyhow::bail!("ended before everything was in order, as asked")
+        }
     }
 }
 

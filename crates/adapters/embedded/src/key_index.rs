@@ -13,6 +13,7 @@ mod filter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace};
 use klatch_domain::Timestamp;
@@ -20,8 +21,10 @@ use klatch_ports::key_index::{KeyEntry, KeyIndex, Remembered};
 use klatch_ports::messages::Applied;
 use klatch_ports::{Epoch, Offset, Partition, PortResult};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use self::filter::Filter;
+use crate::broken::Broken;
 use crate::engine::{self, Sizes, Tail, corrupt, failed};
 
 const MIB: u64 = 1 << 20;
@@ -38,6 +41,7 @@ const ROWS_AT_A_TIME: usize = 2_000;
 /// The key index in a data directory.
 pub struct KeyIndexStore {
     database: Database,
+    broken: Broken,
     inner: Mutex<Inner>,
 }
 
@@ -103,7 +107,8 @@ impl KeyIndexStore {
     /// `Full`, `Unavailable`.
     pub fn open(dir: &Path) -> PortResult<Self> {
         let sizes = Sizes { cache_bytes: 8 * MIB, journal_bytes: 64 * MIB, open_files: 64 };
-        let database = engine::open(&dir.join("key-index"), sizes, Tail::Replayable)?;
+        let dir = dir.join("key-index");
+        let database = engine::open(&dir, sizes, Tail::Replayable)?;
         let mut buckets = BTreeMap::new();
         let (mut spoken_of, mut time) = (BTreeSet::new(), Timestamp::default());
         for slot in 0..RING {
@@ -119,7 +124,13 @@ impl KeyIndexStore {
         }
         let whole = spoken_of.iter().all(|day| buckets.contains_key(day));
         let applied = if whole { lowest(&buckets)? } else { BTreeMap::new() };
-        Ok(Self { database, inner: Mutex::new(Inner { buckets, applied, time }) })
+        let (broken, inner) = (Broken::new(&dir), Mutex::new(Inner { buckets, applied, time }));
+        Ok(Self { database, broken, inner })
+    }
+
+    /// As [`Accounts::broken`](crate::accounts::Accounts::broken).
+    pub fn broken(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.broken.watch()
     }
 
     /// The bucket of `day`, made empty when its place in the ring was an older day's.
@@ -195,7 +206,7 @@ impl KeyIndex for KeyIndexStore {
             batch.insert(&bucket.keyspace, TIME, at.0.to_be_bytes());
             batch.insert(&bucket.keyspace, LIVING, living(*own, &days));
         }
-        batch.commit().map_err(failed("committing"))?;
+        self.broken.look(batch.commit().map_err(failed("committing")))?;
         inner.buckets.values_mut().try_for_each(Bucket::see_more)?;
         inner.applied.insert(partition, applied);
         inner.time = at;
@@ -218,7 +229,7 @@ impl KeyIndex for KeyIndexStore {
         for (own, bucket) in &inner.buckets {
             batch.insert(&bucket.keyspace, LIVING, living(*own, &days));
         }
-        batch.commit().map_err(failed("committing"))
+        self.broken.look(batch.commit().map_err(failed("committing")))
     }
 }
 

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod accounts;
+mod broken;
 mod engine;
 pub mod erasures;
 mod files;

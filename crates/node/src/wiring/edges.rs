@@ -15,6 +15,7 @@ use klatch_realtime::Realtime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::unwritable::Stored;
 use super::{Adapters, Certificate, Process, Roles, roles};
 use crate::config::ConfigError;
 use crate::durability::Durability;
@@ -104,11 +105,11 @@ fn websocket(realtime: Realtime) -> Router {
 fn ready(adapters: &Adapters, roles: &Roles, certificate: Option<Arc<Certificate>>) -> ReadyCheck {
     let fatal = adapters.log.fatal();
     let projections = roles.projections.clone();
-    let state = Arc::new((fatal, projections, certificate));
+    let state = Arc::new((fatal, projections, certificate, Stored::of(adapters)));
     Arc::new(move || {
         let state = Arc::clone(&state);
         async move {
-            let (fatal, projections, certificate) = &*state;
+            let (fatal, projections, certificate, stored) = &*state;
             // Strangers read it: what the disk said, and of which file, is in the log.
             let failed = fatal.borrow().is_some();
             let disk = failed.then(|| "its disk failed, nothing more is taken".to_owned());
@@ -120,7 +121,7 @@ fn ready(adapters: &Adapters, roles: &Roles, certificate: Option<Arc<Certificate
                 checks.push((snapshot.name.to_owned(), wrong));
             }
             let certificate = certificate.iter().map(|it| ("certificate".to_owned(), it.trouble()));
-            Readiness { checks, notes: certificate.collect() }
+            Readiness { checks, notes: certificate.chain(stored.notes()).collect() }
         }
         .boxed()
     })

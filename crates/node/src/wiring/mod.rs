@@ -11,6 +11,7 @@ mod memories;
 mod post;
 mod retention;
 mod roles;
+mod unwritable;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::Signal;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +42,7 @@ pub(crate) use issuers::trusted_issuers;
 pub(crate) use post::mailer;
 pub(crate) use retention::RetentionStats;
 pub(crate) use roles::Roles;
+use unwritable::{Stored, UP_LEAST};
 
 /// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`).
 const BACKLOG: u32 = 65_535;
@@ -200,6 +203,12 @@ impl Running {
             }
             error = self.roles.broken() => error,
         }
+    }
+
+    /// Returns when something beside the log can no longer be written, with the reason: then the
+    /// server is to be stopped in order. To be called when it has just started.
+    pub(crate) fn unwritable(&self) -> impl Future<Output = anyhow::Error> + use<> {
+        Stored::of(&self.adapters).ended(Instant::now() + UP_LEAST)
     }
 
     /// Stops in order: no new connections, clients told to leave and requests answered at the same

@@ -71,7 +71,7 @@ fn commit(rows: &Rows, decided: BTreeMap<Slice, Option<Slice>>) -> PortResult<()
             None => batch.remove(&life.keyspace, key),
         }
     }
-    batch.commit().map_err(failed("committing"))
+    rows.broken.look(batch.commit().map_err(failed("committing")))
 }
 
 /// The rows as one caller's write finds them, and what it changes.

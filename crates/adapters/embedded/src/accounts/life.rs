@@ -18,6 +18,7 @@ use klatch_ports::{ErrorKind, PortError, PortResult};
 use parking_lot::RwLock;
 
 use super::row;
+use crate::broken::Broken;
 use crate::engine::{self, Sizes, Tail, create_durably, failed, failed_io};
 use crate::files::Files;
 
@@ -44,6 +45,7 @@ pub(super) struct Rows {
     life: Arc<RwLock<Arc<Life>>>,
     /// Set when it is not known which database a restart will find: nothing may be written.
     lost: Arc<AtomicBool>,
+    pub(super) broken: Broken,
 }
 
 impl std::fmt::Debug for Rows {
@@ -61,7 +63,8 @@ impl Rows {
         let number = remove_ended(parent).map_err(io)?.unwrap_or(1);
         let life = open(&parent.join(number.to_string()), number)?;
         let life = Arc::new(RwLock::new(Arc::new(life)));
-        Ok(Self { parent: Arc::from(parent), life, lost: Arc::default() })
+        let broken = Broken::new(parent);
+        Ok(Self { parent: Arc::from(parent), life, lost: Arc::default(), broken })
     }
 
     /// The database to write to.
@@ -166,7 +169,10 @@ impl Rows {
             Err(error) => {
                 // Which of the two a restart will find is not known unless the name is gone again.
                 let undone = remove(&dir).and_then(|()| sync(&self.parent));
-                self.lost.store(undone.is_err(), Ordering::Release);
+                if undone.is_err() {
+                    self.lost.store(true, Ordering::Release);
+                    self.broken.tell(&error);
+                }
                 return Err(error);
             }
         };

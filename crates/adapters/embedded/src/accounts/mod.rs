@@ -19,6 +19,7 @@ mod sweep;
 mod whereabouts;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use klatch_domain::user::ServerRole;
@@ -29,6 +30,7 @@ use klatch_ports::accounts::{
     Swept,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::engine::failed_io;
 use crate::engine::group::Group;
@@ -65,6 +67,12 @@ impl Accounts {
         };
         let writer = writer.map_err(|error| failed_io("opening", error))?;
         Ok(Self { rows, writer, leavers: Mutex::default() })
+    }
+
+    /// Why nothing more is written until they are opened again, once a write or sync failed; what
+    /// was committed can still be read. Not told while the disk has no space: then it may be that.
+    pub fn broken(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.rows.broken.watch()
     }
 
     async fn write<T: Send + 'static>(

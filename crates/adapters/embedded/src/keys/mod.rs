@@ -38,7 +38,9 @@ use klatch_ports::keys::{DataKey, KeyReader, KeyWriter};
 use klatch_ports::{ErrorKind, PortError, PortResult};
 use klatch_recent::Recent;
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
+use crate::broken::Broken;
 use crate::engine::group::Group;
 use crate::engine::{create_durably, kind_of};
 use server::{Found, KeyFile, ServerKey, Wrapping};
@@ -49,6 +51,7 @@ use writer::{Job, Writer};
 pub struct Keys {
     shared: Arc<Shared>,
     writer: Group<Job>,
+    broken: Broken,
     /// Held as long as this process has the keys open.
     _lock: File,
 }
@@ -101,13 +104,15 @@ impl Keys {
         let wrapping = Arc::new(key.wrapping());
         let table = Table { slots: Arc::new(slots), wrapping, places };
         let shared = Arc::new(Shared { table: RwLock::new(table), cache: Recent::new(REMEMBERED) });
-        let mut writer = Writer::new(Arc::clone(&shared), dir, entropy, key_file, place, free);
+        let broken = Broken::new(&dir);
+        let files = (dir, key_file, broken.clone());
+        let mut writer = Writer::new(Arc::clone(&shared), files, entropy, place, free);
         if rotating {
             writer.rotate()?;
         }
         let writer = Group::start("keys", move |jobs| writer.work(jobs));
         let writer = writer.map_err(io)?;
-        Ok(Self { shared, writer, _lock: lock })
+        Ok(Self { shared, writer, broken, _lock: lock })
     }
 }
 
@@ -119,6 +124,12 @@ impl Keys {
     /// What the disk says.
     pub async fn copy_to(&self, dir: &Path) -> PortResult<()> {
         self.writer.run("copying keys", |reply| Job::Copy(dir.to_owned(), reply)).await
+    }
+
+    /// Why nothing more is written until they are opened again; a sync that failed while keys were
+    /// being made is tried again instead.
+    pub fn broken(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.broken.watch()
     }
 
     /// How many people have a key.

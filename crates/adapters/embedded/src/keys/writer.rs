@@ -14,6 +14,7 @@ use klatch_ports::{ErrorKind, PortError, PortResult};
 use super::server::{KeyFile, NONCE, ServerKey, Wrapping};
 use super::slots::{Slot, SlotsError, SlotsFile};
 use super::{Shared, corrupt, failed_io, failed_slots, sector};
+use crate::broken::Broken;
 use crate::engine::group::share;
 
 /// What a caller wants.
@@ -44,14 +45,14 @@ pub(super) struct Writer {
     rotation_due: bool,
     /// Set when it is not known which slots file a restart will find: nothing may be written.
     lost: bool,
+    broken: Broken,
 }
 
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
-        dir: PathBuf,
+        (dir, key_file, broken): (PathBuf, KeyFile, Broken),
         entropy: Arc<dyn Entropy>,
-        key_file: KeyFile,
         place: u64,
         free: Vec<u32>,
     ) -> Self {
@@ -66,6 +67,7 @@ impl Writer {
             condemned: BTreeMap::new(),
             rotation_due: false,
             lost: false,
+            broken,
         }
     }
 
@@ -217,7 +219,9 @@ impl Writer {
         sector::replace(new.file(), &new_path, &path).map_err(io)?;
         if let Err(error) = sector::sync_directory(&self.dir) {
             self.lost = true;
-            return Err(io(error));
+            let error = io(error);
+            self.broken.tell(&error);
+            return Err(error);
         }
         {
             let mut table = self.shared.table.write();

@@ -45,12 +45,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fjall::{Readable, Snapshot};
 use klatch_ports::PortResult;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 pub use compare::{Compared, Difference, How};
 pub use frozen::{Digest, Frozen, Told};
 pub use messages::MessageStore;
 pub use metadata::MetadataStore;
 
+use crate::broken::Broken;
 use crate::engine::{self, Buffer, Sizes};
 use life::Life;
 use progress::Progress;
@@ -154,6 +156,11 @@ impl Stores {
         }
     }
 
+    /// As [`Accounts::broken`](crate::accounts::Accounts::broken), of one model.
+    pub fn broken(&self, model: ReadModel) -> watch::Receiver<Option<Arc<str>>> {
+        self.rows(model).broken.watch()
+    }
+
     /// Removes one model from `<dir>/stores`, also one that is too damaged to be opened. Nobody may
     /// have it open. Blocks.
     ///
@@ -177,6 +184,7 @@ struct Rows {
     life: RwLock<Arc<Life>>,
     /// Held while committing or wiping: one writer at a time.
     writing: Mutex<()>,
+    broken: Broken,
     /// See [`StoresConfig::in_place`].
     in_place: bool,
     progress: Progress,
@@ -223,8 +231,9 @@ impl Rows {
     ) -> PortResult<Self> {
         let buffer = Buffer::new(buffer_bytes);
         let life = RwLock::new(Arc::new(Life::newest(&dir, sizes, &buffer)?));
-        let (writing, progress, reads) = (Mutex::default(), Progress::default(), AtomicU64::new(0));
-        let rows = Self { dir, sizes, buffer, life, writing, in_place, progress, reads };
+        let (writing, broken) = (Mutex::default(), Broken::new(&dir));
+        let (progress, reads) = (Progress::default(), AtomicU64::new(0));
+        let rows = Self { dir, sizes, buffer, life, writing, broken, in_place, progress, reads };
         if !rows.life.read().is_of_this_form()? {
             if refuse_older {
                 return Err(older_form(&rows.dir));
@@ -269,7 +278,8 @@ impl Rows {
     /// Makes all commits so far durable.
     fn persist(&self) -> PortResult<()> {
         let life = Arc::clone(&self.life.read());
-        life.database().persist(fjall::PersistMode::SyncAll).map_err(engine::failed("syncing"))
+        let synced = life.database().persist(fjall::PersistMode::SyncAll);
+        self.broken.look(synced.map_err(engine::failed("syncing")))
     }
 
     /// Forgets all rows and positions. After a crash in between either all are there or none.

@@ -58,7 +58,7 @@ impl Staged {
                 None => batch.remove(keyspace, key),
             }
         }
-        batch.commit().map_err(engine::failed("committing"))?;
+        rows.broken.look(batch.commit().map_err(engine::failed("committing")))?;
         rows.progress.committed(partition, applied);
         rows.buffer.count(keyspace, count, self.bytes)
     }

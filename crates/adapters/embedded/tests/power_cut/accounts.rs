@@ -127,6 +127,7 @@ async fn go_on(accounts: &Accounts, trace: &Trace, there: &mut [u64], random: &R
             there[n] += 1;
         }
         if failed {
+            assert!(accounts.broken().borrow().is_some(), "that nothing more is written is told");
             break;
         }
     }

@@ -170,3 +170,43 @@ async fn a_process_that_stood_still_for_ten_seconds_goes_on_with_everyone_and_ev
     found.sort();
     assert_eq!(found, ["1", "2"], "each once");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_write_its_accounts_says_so_and_serves_what_it_can() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let settings = Settings { prelude: Some("trap '' XFSZ".to_owned()), ..Settings::default() };
+    let mut server = Server::start(settings).await.unwrap();
+    let admin = server.register_admin().await.unwrap();
+    let room = channel(&admin).await;
+    let path = format!("/api/v1/rooms/{room}/messages");
+    let body = json!({"username": "cy", "email": "cy@example.org", "password": "a long password"});
+    let registered = server.rest().post("/api/v1/auth/register", &body).await.unwrap();
+    let mut token = registered.success().unwrap().text("refreshToken").unwrap();
+    let note = async || {
+        let ready = server.rest().get("/readyz").await.unwrap();
+        assert_eq!(ready.status, 200);
+        ready.value().unwrap()["checks"]["accounts"].clone()
+    };
+    assert_eq!(note().await, "ok");
+    // The accounts' journal comes to this end; the log, to which less is written, does not.
+    limit_files(&server, 48 * 1024);
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < SOON, "it goes on\n{}", server.log_tail());
+        let refresh = json!({ "refreshToken": token });
+        let answer = server.rest().post("/api/v1/auth/refresh", &refresh).await.unwrap();
+        match answer.success() {
+            Ok(tokens) => token = tokens.text("refreshToken").unwrap(),
+            Err(_) => break assert!([500, 503].contains(&answer.status), "{}", answer.status),
+        }
+    }
+    let told = note().await.as_str().unwrap().to_owned();
+    assert!(told.contains("takes no more writes") && !told.contains('/'), "{told}");
+    let sent = admin.post(&path, &json!({"content": "still"})).await.unwrap().success().unwrap();
+    assert_eq!(contents(&admin, &room, &sent.text("position").unwrap()).await, ["still"]);
+    // Started again it takes the token that was the last to be told of.
+    server.kill();
+    server.begin().await.unwrap();
+    let refresh = json!({ "refreshToken": token });
+    server.rest().post("/api/v1/auth/refresh", &refresh).await.unwrap().success().unwrap();
+}
