@@ -46,7 +46,7 @@ pub(super) fn settle(dir: &Path, tail: Tail) -> PortResult<()> {
 /// like what a dead one left.
 fn lock(dir: &Path) -> PortResult<Option<File>> {
     let io = |error| failed_io("opening", error);
-    let file = match File::open(dir.join("lock")) {
+    let file = match OpenOptions::new().read(true).write(true).open(dir.join("lock")) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
