@@ -167,8 +167,9 @@ impl Rows {
         let fresh = match opened {
             Ok(fresh) => Arc::new(fresh),
             Err(error) => {
-                // Which of the two a restart will find is not known unless the name is gone again.
-                let undone = remove(&dir).and_then(|()| sync(&self.parent));
+                // Which of the two a restart will find is not known unless the name is gone again:
+                // at once, for one that is half removed would be refused.
+                let undone = give_back(&dir, &unfinished).and_then(|()| sync(&self.parent));
                 if undone.is_err() {
                     self.lost.store(true, Ordering::Release);
                     self.broken.tell(&error);
@@ -231,6 +232,14 @@ fn remove_ended(parent: &Path) -> io::Result<Option<u64>> {
         sync(parent)?;
     }
     Ok(newest)
+}
+
+/// Takes its name from what may not have it yet.
+fn give_back(dir: &Path, unfinished: &Path) -> io::Result<()> {
+    match fs::rename(dir, unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn remove(dir: &Path) -> io::Result<()> {

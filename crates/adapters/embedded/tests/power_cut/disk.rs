@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use klatch_conformance::sample::Repeatable;
 
-use crate::trace::Event;
+use crate::trace::{Event, moved};
 
 const PAGE: usize = 4096;
 const WHOLE: u64 = PAGE as u64;
@@ -219,8 +219,15 @@ impl Naming {
                 names.insert(path.clone(), *place);
             }
             Self::Rename(from, to) => {
-                let place = names.remove(from).expect("a name that was given");
-                names.insert(to.clone(), place);
+                assert!(names.contains_key(from), "{} was not created", from.display());
+                let of = |path: &PathBuf| path.strip_prefix(from).ok().map(|rest| moved(to, rest));
+                let all: Vec<_> =
+                    names.keys().filter_map(|old| Some((old.clone(), of(old)?))).collect();
+                for (old, new) in all {
+                    if let Some(place) = names.remove(&old) {
+                        names.insert(new, place);
+                    }
+                }
             }
             Self::Remove(path) => {
                 names.remove(path).expect("a name that was given");

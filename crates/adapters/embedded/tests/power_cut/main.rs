@@ -6,6 +6,8 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod accounts;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod accounts_anew;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod directories;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod disk;

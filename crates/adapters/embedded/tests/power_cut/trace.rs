@@ -112,14 +112,23 @@ impl Recording {
             }
             Event::Rename { from, to } => {
                 self.names.retain(|_, name| name != to);
-                let moved = self.names.values_mut().find(|name| *name == from);
-                moved.expect("a name that was given").clone_from(to);
+                // Those below it, when it is a directory.
+                for name in self.names.values_mut() {
+                    if let Ok(rest) = name.strip_prefix(from) {
+                        *name = moved(to, rest);
+                    }
+                }
             }
             Event::Remove(path) => self.names.retain(|_, name| name != path),
             _ => {}
         }
         self.events.push(event);
     }
+}
+
+/// Where something lies that was at `rest` below what is now `to`.
+pub(crate) fn moved(to: &Path, rest: &Path) -> PathBuf {
+    if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) }
 }
 
 static RECORDINGS: Mutex<Vec<Recording>> = Mutex::new(Vec::new());
