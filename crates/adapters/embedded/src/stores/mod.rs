@@ -41,6 +41,7 @@ mod staged;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
 
 use fjall::{Readable, Snapshot};
 use klatch_ports::PortResult;
@@ -162,17 +163,37 @@ impl Stores {
     }
 
     /// Removes one model from `<dir>/stores`, also one that is too damaged to be opened. Nobody may
-    /// have it open. Blocks.
+    /// have it open. After a crash in between either all of it is there or nothing. Blocks.
     ///
     /// # Errors
     /// What the disk says.
     pub fn discard(dir: &Path, model: ReadModel) -> PortResult<()> {
-        match std::fs::remove_dir_all(dir.join("stores").join(model.as_str())) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(engine::failed_io("discarding", error))
-            }
-            _ => Ok(()),
-        }
+        let stores = dir.join("stores");
+        let discarded = put_aside(&stores, model);
+        discarded.map_err(|error| engine::failed_io("discarding", error))
+    }
+}
+
+/// Under another name first: one that is half removed when the power goes could not be opened.
+fn put_aside(stores: &Path, model: ReadModel) -> io::Result<()> {
+    let aside = aside(stores, model);
+    remove(&aside)?;
+    match fs::rename(stores.join(model.as_str()), &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    fs::File::open(stores)?.sync_all()?;
+    remove(&aside)
+}
+
+fn aside(stores: &Path, model: ReadModel) -> PathBuf {
+    stores.join(format!("{}.gone", model.as_str()))
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -219,7 +240,10 @@ impl Rows {
             ReadModel::Messages => config.message_buffer_bytes,
             ReadModel::Metadata => config.metadata_buffer_bytes,
         };
-        let dir = dir.join("stores").join(model.as_str());
+        let stores = dir.join("stores");
+        // What a crash left of one that was discarded.
+        remove(&aside(&stores, model)).map_err(|error| engine::failed_io("opening", error))?;
+        let dir = stores.join(model.as_str());
         Self::open(dir, sizes, buffer_bytes, config)
     }
 

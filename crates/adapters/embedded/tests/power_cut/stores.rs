@@ -12,7 +12,7 @@ use klatch_conformance::sample::{
 };
 use klatch_domain::member::MemberRole;
 use klatch_domain::{Sealed, Seq};
-use klatch_embedded::stores::{Stores, StoresConfig};
+use klatch_embedded::stores::{ReadModel, Stores, StoresConfig};
 use klatch_ports::messages::{Applied, MessageCommit, MessageReader, MessageWriter, StayChange};
 use klatch_ports::metadata::{MetadataCommit, MetadataProgress, MetadataWriter};
 use klatch_ports::{Epoch, Offset, PortResult};
@@ -431,4 +431,41 @@ fn a_power_cut_where_a_journal_begins_leaves_a_true_prefix() {
     let script = Script { seed: 77, longest, steps, at_journals: true, ..Script::default() };
     let seen = run(live_through(script, 4));
     assert!(seen.journals_begun >= 3, "{seen:?}");
+}
+
+/// Fills a model, discards it, and cuts the power somewhere meanwhile.
+async fn discard_and_cut(seed: u64) {
+    let random = Repeatable::new(seed);
+    let script = Script { seed, ..Script::default() };
+    let mut both = Both::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    let trace = Trace::begin(dir.path());
+    let stores = Stores::open(dir.path(), SMALL).expect("stores");
+    for _ in 0..30 {
+        commit(&stores, script, &mut both).await.expect("commit");
+    }
+    stores.persist().expect("persist");
+    drop(stores);
+    trace.mark(SYNCED);
+    Stores::discard(dir.path(), ReadModel::Messages).expect("discard");
+    let events = trace.end();
+    let begun = events.iter().position(|event| matches!(event, Event::Mark(SYNCED)));
+    let begun = begun.expect("a mark");
+    let place = begun + below(&random, events.len() - begun + 1);
+    let after = tempfile::tempdir().expect("a directory");
+    Disk::default().cut(&events[..place], &random).lay_out(after.path());
+    let stores = Stores::open(after.path(), SMALL)
+        .unwrap_or_else(|error| panic!("seed {seed}, cut {place}: {error}"));
+    let at = check_messages(&stores, script, both.messages).await;
+    assert!(at == Applied::default() || at.offset == Offset(30), "seed {seed}: {at:?}");
+    check_metadata(&stores, script, both.metadata).await;
+    let left = std::fs::read_dir(after.path().join("stores")).expect("a directory").count();
+    assert_eq!(left, 2, "seed {seed}: nothing is left aside");
+}
+
+#[test]
+fn a_power_cut_while_a_read_model_is_discarded_leaves_all_of_it_or_nothing() {
+    for seed in crate::seeds(300_000, 40) {
+        run(discard_and_cut(seed));
+    }
 }
