@@ -72,7 +72,7 @@ impl EmbeddedLog {
     /// is kept of it could not be written.
     pub fn forget_before(&self, offset: Offset) -> PortResult<Offset> {
         let shared = &self.shared;
-        let _one_at_a_time = shared.forgetting.lock();
+        let mut broken_off = shared.forgetting.lock();
         let Some(through) = shared.segments.ending_before(offset.0) else {
             return Ok(Offset(shared.segments.first() - 1));
         };
@@ -80,10 +80,12 @@ impl EmbeddedLog {
         shared.segments.forget_before(through + 1);
         let forgotten = shared.segments.first() - 1;
         let merged = shared.heads.forget(forgotten);
-        let remove = || {
+        let mut remove = || {
             // What an earlier call could not remove goes first, or a hole would be behind it; and
             // the name it removed last may be what it failed to sync.
-            shared.disk.sync_dir(DIR)?;
+            if std::mem::replace(&mut *broken_off, true) {
+                shared.disk.sync_dir(DIR)?;
+            }
             for base in bases_up_to(&*shared.disk, forgotten)? {
                 shared.disk.remove(&segment_path(base))?;
                 remove_if_there(&*shared.disk, &index_path(base))?;
@@ -95,6 +97,7 @@ impl EmbeddedLog {
             io::Result::Ok(())
         };
         remove().map_err(port_io("forget"))?;
+        *broken_off = false;
         Ok(Offset(forgotten))
     }
 }

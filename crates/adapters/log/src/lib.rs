@@ -115,8 +115,8 @@ struct Shared {
     space: Space,
     consumers: Consumers,
     stats: Stats,
-    /// Held while segments are removed.
-    forgetting: Mutex<()>,
+    /// Held while segments are removed; whether that was broken off the last time.
+    forgetting: Mutex<bool>,
     /// Offset of the last record that readers may see.
     durable: AtomicU64,
     /// Changes after `durable` did.
