@@ -218,7 +218,7 @@ impl BareClient {
         let mut fds = Vec::new();
         for group in 0..groups {
             for _ in 0..group_size {
-                let fd = crate::engine::dial(server, fds.len(), crate::engine::Dial::Wait)?;
+                let fd = crate::engine::dial(server, crate::engine::Dial::Wait)?;
                 rustix::net::send(&fd, &words(group, 0), SendFlags::NOSIGNAL)?;
                 let data = epoll::EventData::new_u64(fds.len() as u64);
                 epoll::add(&epoll, &fd, data, epoll::EventFlags::IN)?;

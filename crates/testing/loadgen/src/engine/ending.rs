@@ -33,7 +33,7 @@ impl Engine {
         request: &[u8],
     ) -> Result<()> {
         self.cut(number);
-        let fd = dial(server, number, Dial::Begin)?;
+        let fd = dial(server, Dial::Begin)?;
         let conn = self.conns.get_mut(number).context("no such connection")?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
         epoll::add(&self.epoll, &fd, epoll::EventData::new_u64(number as u64), flags)?;

@@ -176,7 +176,7 @@ impl Engine {
     }
 
     fn start(&mut self, door: Door<'_>, request: &[u8]) -> Result<()> {
-        let fd = dial(door.server, self.conns.len(), door.dial)?;
+        let fd = dial(door.server, door.dial)?;
         let number = self.conns.len() as u64;
         let data = epoll::EventData::new_u64(number);
         epoll::add(&self.epoll, &fd, data, epoll::EventFlags::IN)?;

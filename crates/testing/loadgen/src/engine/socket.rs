@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -12,8 +13,14 @@ use rustix::net::SendFlags;
 
 use super::Conn;
 
-/// Connections with one source address: below the 28,232 ephemeral ports of one.
+/// Connections with one source address, far below the 28,232 ephemeral ports of one: the kernel looks
+/// for a free one from port to port, and those that were closed are taken for another minute.
 const PER_ADDRESS: usize = 5_000;
+/// Source addresses that are taken in turns, from another one on in each process, so that one is
+/// rested when its turn comes again.
+const ADDRESSES: usize = 250;
+/// Connections of this process so far.
+static DIALED: AtomicUsize = AtomicUsize::new(0);
 /// What a socket of someone who does not read may take in.
 const NARROW_BYTES: usize = 4 << 10;
 
@@ -28,8 +35,8 @@ pub(crate) enum Dial {
     Begin,
 }
 
-/// A non-blocking socket to the server, from 127.0.0.2 on, so that ports do not run out.
-pub(crate) fn dial(server: SocketAddr, number: usize, how: Dial) -> Result<OwnedFd> {
+/// A non-blocking socket to the server, from 127.0.0.2 on.
+pub(crate) fn dial(server: SocketAddr, how: Dial) -> Result<OwnedFd> {
     use rustix::net::{
         AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
     };
@@ -39,7 +46,9 @@ pub(crate) fn dial(server: SocketAddr, number: usize, how: Dial) -> Result<Owned
         sockopt::set_socket_recv_buffer_size(&fd, NARROW_BYTES)?;
     }
     if server.ip() == Ipv4Addr::LOCALHOST {
-        let host = u8::try_from(2 + number / PER_ADDRESS).context("too many connections")?;
+        let turn = DIALED.fetch_add(1, Ordering::Relaxed) / PER_ADDRESS;
+        let turn = (turn + std::process::id() as usize) % ADDRESSES;
+        let host = u8::try_from(2 + turn).context("fewer addresses than a byte counts")?;
         bind(&fd, &SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, host), 0))?;
     }
     if how == Dial::Begin {
