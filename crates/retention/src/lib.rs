@@ -18,5 +18,5 @@ pub use fold::{P0, end, fold, judge, run, settle, start};
 pub use pace::Pace;
 pub use round::Retention;
 pub use sealed_file::{hex, read as read_sealed, write as write_sealed};
-pub use snapshot::{Held, Manifest, Snapshot, dump_name, is_stopped};
+pub use snapshot::{Behind, Held, Manifest, Snapshot, dump_name, is_stopped};
 pub use start::{open_stores, stores_for};

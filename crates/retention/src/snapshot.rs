@@ -216,8 +216,8 @@ impl Held<'_> {
     /// at the same position, syncs, and writes the manifest. Blocks for long.
     ///
     /// # Errors
-    /// It is damaged, or differs from `live`, and in which rows: then it covers what it covered
-    /// before, and is not to be relied on for more.
+    /// [`Behind`] while `live` goes less far. It is damaged, or differs from `live`, and in which
+    /// rows: then it covers what it covered before, and is not to be relied on for more.
     pub fn advance(
         &self,
         log: &Arc<EmbeddedLog>,
@@ -335,6 +335,18 @@ impl Held<'_> {
     }
 }
 
+/// Rows that people read go less far than the snapshot: they were lost, and are being made again of
+/// the log. There is nothing to compare until they have come as far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {model} go up to offset {at}, and the snapshot to {snapshot}: they are still being made"
+)]
+pub struct Behind {
+    model: &'static str,
+    at: Offset,
+    snapshot: Offset,
+}
+
 /// Whether work ended because it was to.
 pub fn is_stopped(error: &anyhow::Error) -> bool {
     let found = error.downcast_ref::<klatch_ports::PortError>();
@@ -361,6 +373,9 @@ fn bring_up(
     fold(log, (stores, model), at.offset, pace, &mut |_| {})?;
     let expected = stores.freeze(model);
     let reached = expected.position(P0)?;
+    if reached.offset > at.offset {
+        return Err(Behind { model: word, at: at.offset, snapshot: reached.offset }.into());
+    }
     if reached != at && at.offset > Offset::ZERO {
         bail!("the {word} go up to offset {}, and the snapshot to {}", at.offset, reached.offset);
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use klatch_ports::Offset;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{Partition, StreamId};
-use klatch_retention::{Retention, is_stopped};
+use klatch_retention::{Behind, Retention, is_stopped};
 use tokio_util::sync::CancellationToken;
 
 use super::{Adapters, Process};
@@ -101,7 +101,8 @@ impl Job {
         self.retention.forgettable() > start
     }
 
-    /// False when it stepped aside for somebody: it is done again soon.
+    /// False when it stepped aside for somebody, or read models are being made again: it is done
+    /// again soon.
     fn round(&self) -> bool {
         let began = Instant::now();
         self.stats.running.store(true, Ordering::Relaxed);
@@ -112,6 +113,10 @@ impl Job {
         match done {
             Ok(done) => done,
             Err(error) if is_stopped(&error) => false,
+            Err(error) if error.is::<Behind>() => {
+                tracing::info!("the log forgets nothing yet: {error}");
+                false
+            }
             Err(error) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 let (dir, error) = (self.dir.display(), format!("{error:#}"));

@@ -10,7 +10,7 @@ use klatch_log::EmbeddedLog;
 use klatch_log::disk::sim::SimDisk;
 use klatch_ports::log::LogReader as _;
 use klatch_ports::{ErrorKind, Offset, Partition, PortError, StreamId};
-use klatch_retention::{Manifest, Pace, Retention, Snapshot, is_stopped, stores_for};
+use klatch_retention::{Behind, Manifest, Pace, Retention, Snapshot, is_stopped, stores_for};
 use klatch_soak::dice::Dice;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -141,6 +141,8 @@ impl Forgetter {
                 self.machine.forgotten.lock().broken_off += 1;
                 None
             }
+            // The workers had no time yet to make again what was lost.
+            Err(error) if error.is::<Behind>() => None,
             Err(error) => {
                 self.judge(error.context("making a snapshot"));
                 None

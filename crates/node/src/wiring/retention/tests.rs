@@ -121,3 +121,32 @@ async fn nothing_is_forgotten_while_the_snapshot_is_damaged_or_rows_differ() {
     let second = world.round().await;
     assert!(second > first && world.failures() == 2, "{second}");
 }
+
+#[tokio::test]
+async fn rows_that_are_being_made_again_are_waited_for_and_are_no_failure() {
+    let world = World::new().await;
+    let log = &world.job.retention.log;
+    let _held = log.open("slow", STREAM, HERE, Offset::ZERO).await.unwrap();
+    world.clock.advance(MONTH * 2);
+    assert_eq!(world.round().await, Offset::ZERO);
+    assert_eq!(world.job.stats.snapshot.load(Ordering::Relaxed), 1);
+    let (log, retention) = (Arc::clone(log), world.job.retention.clone());
+    tokio::task::spawn_blocking(move || {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Stores::open(dir.path(), StoresConfig::default()).unwrap();
+        let job = Job {
+            dir: dir.path().to_owned(),
+            retention: Retention { live: live.clone(), ..retention },
+            stop: CancellationToken::new(),
+            stats: Arc::default(),
+        };
+        for made in [0, 700, 1_521] {
+            follow(&log, &live, Offset(made));
+            assert_eq!(job.round(), made == 1_521, "{made}");
+            assert_eq!(job.stats.failures.load(Ordering::Relaxed), 0, "{made}");
+        }
+        assert_eq!(job.stats.snapshot.load(Ordering::Relaxed), 2);
+    })
+    .await
+    .unwrap();
+}
