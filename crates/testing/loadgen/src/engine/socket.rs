@@ -13,8 +13,8 @@ use rustix::net::SendFlags;
 
 use super::Conn;
 
-/// Connections with one source address, far below the 28,232 ephemeral ports of one: the kernel looks
-/// for a free one from port to port, and those that were closed are taken for another minute.
+/// Connections with one source address, far below the 28,232 ephemeral ports of one: the kernel
+/// looks for a free one from port to port, and those that were closed are taken for a minute more.
 const PER_ADDRESS: usize = 5_000;
 /// Source addresses that are taken in turns, from another one on in each process, so that one is
 /// rested when its turn comes again.
