@@ -43,7 +43,7 @@ impl Bench<'_> {
         self.frame_bytes = frame_bytes;
         let mut bare = self.bare_room()?;
         // A reader that has a processor for itself stays awake. Whether it is asleep when something
-        // comes is chance, and the writer pays for waking it up, up to half as much again.
+        // comes is chance, and the writer pays for waking it up, up to a third as much again.
         chat.engine.is_awake = self.args.pin.is_some();
         if let Some(bare) = bare.as_mut() {
             bare.stay_awake(self.args.pin.is_some());
