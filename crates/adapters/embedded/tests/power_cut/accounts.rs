@@ -1,8 +1,6 @@
 //! Accounts: whatever was acknowledged before the cut is there, and nothing is there by halves;
 //! also when syncs failed in an earlier life of the process, whose rows a later one built on.
 
-use std::path::Path;
-
 use futures::future::join_all;
 use klatch_conformance::run;
 use klatch_conformance::sample::{Repeatable, account, claim, session, session_id, time, user_id};
@@ -10,6 +8,7 @@ use klatch_embedded::accounts::Accounts;
 use klatch_ports::PortResult;
 use klatch_ports::accounts::{Account, AccountStore, ClaimKind, Claims, SessionStore};
 
+use crate::Plan;
 use crate::disk::{Disk, below, place_to_cut};
 use crate::trace::{Event, Trace};
 
@@ -60,34 +59,11 @@ async fn steps_there(accounts: &Accounts, n: u64) -> u64 {
     }
 }
 
-/// What a test does to the disk.
-#[derive(Clone, Copy)]
-struct Plan {
-    seed: u64,
-    cuts: usize,
-    /// Lives of the process before each cut; in all but the last a sync fails.
-    lives: usize,
-}
-
 /// What came of it.
 #[derive(Default)]
 struct Told {
     acknowledged: u64,
     failed: u64,
-}
-
-/// Opens; when a sync fails, again.
-fn open(dir: &Path, trace: &Trace, told: &mut Told, what: &str) -> Accounts {
-    loop {
-        match Accounts::open(dir) {
-            Ok(accounts) => return accounts,
-            Err(error) => {
-                let failed = trace.mend();
-                assert!(failed > 0, "{what}: {error}");
-                told.failed += failed;
-            }
-        }
-    }
 }
 
 /// Checks that there is what was acknowledged, and tells what is there.
@@ -149,7 +125,7 @@ async fn live_through(Plan { seed, cuts, lives }: Plan) -> Told {
             if life < lives {
                 trace.fail_syncs(random.next() % 40, 1 + random.next() % 3);
             }
-            let accounts = open(dir.path(), &trace, &mut told, &what);
+            let accounts = trace.opened(&mut told.failed, &what, || Accounts::open(dir.path()));
             acknowledged = check(&accounts, &acknowledged, &what).await;
             go_on(&accounts, &trace, &mut acknowledged, &random).await;
             drop(accounts);

@@ -3,7 +3,6 @@
 //! back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use klatch_conformance::run;
 use klatch_conformance::sample::{Repeatable, account, user_id};
@@ -64,19 +63,6 @@ async fn change(accounts: &Accounts, random: &Repeatable) -> Change {
     Change { person, there, certain: outcome.is_ok() }
 }
 
-fn open(dir: &Path, trace: &Trace, failed: &mut u64, what: &str) -> Accounts {
-    loop {
-        match Accounts::open(dir) {
-            Ok(accounts) => return accounts,
-            Err(error) => {
-                let now = trace.mend();
-                assert!(now > 0, "{what}: {error}");
-                *failed += now;
-            }
-        }
-    }
-}
-
 /// Lives and power cuts; in all lives but the last before a cut syncs fail. How many failed.
 async fn live_through(seed: u64, cuts: usize, lives: usize) -> u64 {
     let random = Repeatable::new(seed);
@@ -93,7 +79,7 @@ async fn live_through(seed: u64, cuts: usize, lives: usize) -> u64 {
             if life < lives {
                 trace.fail_syncs(random.next() % 120, 1 + random.next() % 3);
             }
-            let accounts = open(dir.path(), &trace, &mut failed, &what);
+            let accounts = trace.opened(&mut failed, &what, || Accounts::open(dir.path()));
             for found in now.check(&accounts, &what).await {
                 changes.push(found);
                 trace.mark(0);

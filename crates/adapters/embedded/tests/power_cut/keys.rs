@@ -12,6 +12,7 @@ use klatch_conformance::sample::{Repeatable, user_id};
 use klatch_embedded::keys::Keys;
 use klatch_ports::keys::{KeyReader, KeyWriter};
 
+use crate::Plan;
 use crate::disk::{Disk, below, place_to_cut};
 use crate::trace::{Event, Trace};
 
@@ -136,34 +137,11 @@ impl Done {
     }
 }
 
-/// What a test does to the disk.
-#[derive(Clone, Copy)]
-struct Plan {
-    seed: u64,
-    cuts: usize,
-    /// Lives of the process before each cut; in all but the last syncs fail.
-    lives: usize,
-}
-
 /// What came of it.
 #[derive(Default)]
 struct Told {
     destroyed: u64,
     failed: u64,
-}
-
-/// Opens; when a sync fails, again.
-fn open(dir: &Path, (trace, random): (&Trace, &Repeatable), failed: &mut u64, what: &str) -> Keys {
-    loop {
-        match Keys::open(dir, Arc::new(Repeatable::new(random.next()))) {
-            Ok(keys) => return keys,
-            Err(error) => {
-                let now = trace.mend();
-                assert!(now > 0, "{what}: {error}");
-                *failed += now;
-            }
-        }
-    }
 }
 
 async fn live_through(Plan { seed, cuts, lives }: Plan) -> Told {
@@ -186,7 +164,9 @@ async fn live_through(Plan { seed, cuts, lives }: Plan) -> Told {
                 trace.fail_syncs(random.next() % 30, 1 + random.next() % 3);
             }
             let what = format!("seed {seed}, cut {cut}, life {life}");
-            let keys = open(dir.path(), (&trace, &random), &mut told.failed, &what);
+            let keys = trace.opened(&mut told.failed, &what, || {
+                Keys::open(dir.path(), Arc::new(Repeatable::new(random.next())))
+            });
             for found in now.check(&keys, &what).await {
                 done.push(found, dir.path(), &trace);
             }

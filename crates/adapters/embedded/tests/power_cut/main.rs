@@ -20,6 +20,16 @@ mod stores;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod trace;
 
+/// What a test does to the disk.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[derive(Clone, Copy)]
+struct Plan {
+    seed: u64,
+    cuts: usize,
+    /// Lives of the process before each cut; in all but the last syncs fail.
+    lives: usize,
+}
+
 /// Seeds from one on: so many, or as `KLATCH_SEEDS` says.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn seeds(from: u64, usual: u64) -> std::ops::Range<u64> {

@@ -253,21 +253,6 @@ impl Both {
     }
 }
 
-/// Opens; when a sync fails, again.
-fn open(dir: &Path, config: StoresConfig, happened: (&Trace, &mut u64), what: &str) -> Stores {
-    let (trace, syncs_failed) = happened;
-    loop {
-        match Stores::open(dir, config) {
-            Ok(stores) => return stores,
-            Err(error) => {
-                let failed = trace.mend();
-                assert!(failed > 0, "{what}: {error}");
-                *syncs_failed += failed;
-            }
-        }
-    }
-}
-
 /// Commits, syncs and wipes, for as long as the script says, or until the disk fails.
 async fn live(
     stores: &Stores,
@@ -307,8 +292,9 @@ async fn live_through(script: Script, cuts: usize) -> Seen {
             if life < script.lives {
                 trace.fail_syncs(random.next() % 60, 1 + random.next() % 3);
             }
-            let stores =
-                open(dir.path(), script.config, (&trace, &mut happened.syncs_failed), &what);
+            let stores = trace.opened(&mut happened.syncs_failed, &what, || {
+                Stores::open(dir.path(), script.config)
+            });
             both.check(&stores, script).await;
             let outcome = live(&stores, (script, &trace, &random), &mut both, &mut synced).await;
             drop(stores);
@@ -338,7 +324,7 @@ async fn finish(script: Script, disk: &Disk, mut both: Both) {
     disk.lay_out(dir.path());
     let trace = Trace::begin(dir.path());
     let what = format!("seed {}", script.seed);
-    let stores = open(dir.path(), script.config, (&trace, &mut 0), &what);
+    let stores = trace.opened(&mut 0, &what, || Stores::open(dir.path(), script.config));
     both.check(&stores, script).await;
     for _ in 0..200 {
         commit(&stores, script, &mut both).await.expect("commit");

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use klatch_ports::PortResult;
 use parking_lot::Mutex;
 
 /// A change of a file or directory below the recorded one; paths are relative to it.
@@ -159,6 +160,25 @@ impl Trace {
     /// Lets all syncs succeed again, and tells how many failed.
     pub(crate) fn mend(&self) -> u64 {
         self.with(|recording| std::mem::take(&mut recording.faults).failed)
+    }
+
+    /// Opens something; when a sync fails, again once syncs do not fail. Adds those that failed.
+    pub(crate) fn opened<T>(
+        &self,
+        failed: &mut u64,
+        what: &str,
+        open: impl Fn() -> PortResult<T>,
+    ) -> T {
+        loop {
+            match open() {
+                Ok(opened) => return opened,
+                Err(error) => {
+                    let now = self.mend();
+                    assert!(now > 0, "{what}: {error}");
+                    *failed += now;
+                }
+            }
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Recording) -> T) -> T {
