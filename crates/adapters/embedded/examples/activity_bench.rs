@@ -38,6 +38,31 @@ async fn main() {
         println!("someone in {name}:");
         ask(&store, user, offset).await;
     }
+    let end = speak_to_both(&store, offset).await;
+    for (name, user) in [("100 rooms", 1), ("100,000 rooms", 2)] {
+        let mut found = None;
+        let changed = time(async || {
+            let user = user_id(user);
+            found = store.changed(user, P0, Offset(offset), 10_000).await.expect("changed");
+        })
+        .await;
+        let rooms = found.map(|rooms| rooms.len());
+        println!("{} events in rooms of both, {name}: {changed:?} ({rooms:?} rooms)", end - offset);
+    }
+}
+
+/// One event in each of some rooms that both are in.
+async fn speak_to_both(store: &MessageStore, mut offset: u64) -> u64 {
+    let mut commit = MessageCommit { partition: P0, ..MessageCommit::default() };
+    for number in 0..20 {
+        offset += 1;
+        let (room, newest) = (room_id(number), head(offset, offset, offset));
+        commit.heads.push((room, newest));
+        commit.events.push((Offset(offset), room, newest.head.active_at));
+    }
+    commit.applied = at(offset);
+    store.commit(commit).await.expect("commit");
+    offset
 }
 
 async fn come_in(store: &MessageStore, rooms: &[u64], mut offset: u64) -> u64 {

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace};
 use klatch_domain::Timestamp;
 use klatch_ports::key_index::{KeyEntry, KeyIndex, Remembered};
@@ -35,6 +36,11 @@ const KEY: u8 = b'k';
 const POSITION: u8 = b'p';
 const LIVING: &[u8] = b"living";
 const TIME: &[u8] = b"time";
+/// Tables of new keys that lie beside each other before they are merged; at 20 fjall begins to
+/// make writers wait.
+const NEW_TABLES: u8 = 12;
+/// Bytes of merged tables that are merged anew each time.
+const MERGED_BYTES: u64 = 256 * MIB;
 /// Rows that a commit takes into a bucket's filter: about a millisecond.
 const ROWS_AT_A_TIME: usize = 2_000;
 
@@ -191,12 +197,20 @@ impl KeyIndex for KeyIndexStore {
         let at = at.max(inner.time);
         let today = day(at);
         let mut batch = self.database.batch();
-        for entry in entries {
+        if !entries.is_empty() {
+            // Keys are hashes. In order they go into fjall's buffer by nearly the same way as the
+            // one before, which is still in the processor's cache.
+            let mut entries = entries.to_vec();
+            entries.sort_unstable_by_key(|entry| (entry.key, entry.offset));
             let bucket = self.bucket(&mut inner, today)?;
-            batch.insert(&bucket, key_row(partition, entry.key), remembered(entry.offset, at));
-            // Before the row is there: no key may be in a row and not in the filter.
+            for entry in &entries {
+                batch.insert(&bucket, key_row(partition, entry.key), remembered(entry.offset, at));
+            }
+            // Before the rows are there: no key may be in a row and not in the filter.
             if let Some(bucket) = inner.buckets.get_mut(&today) {
-                bucket.filter.add(entry.key);
+                for entry in &entries {
+                    bucket.filter.add(entry.key);
+                }
             }
         }
         let place = position(applied);
@@ -234,7 +248,12 @@ impl KeyIndex for KeyIndexStore {
 }
 
 fn keyspace(database: &Database, slot: u64) -> PortResult<Keyspace> {
-    let options = || engine::options(8 * MIB);
+    // Nearly no key is looked for in the tables, the filters know that it is not there: they may
+    // lie beside each other longer before they are merged, which is most of what they cost.
+    let merging = Leveled::default()
+        .with_l0_threshold(NEW_TABLES)
+        .with_table_target_size(MERGED_BYTES / u64::from(NEW_TABLES));
+    let options = || engine::options(8 * MIB).compaction_strategy(Arc::new(merging.clone()));
     database.keyspace(&format!("day-{slot}"), options).map_err(failed("opening"))
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::aead::{Aead, AeadInOut, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use bytes::{BufMut, Bytes, BytesMut};
 use klatch_domain::message::MessageBody;
@@ -19,6 +19,8 @@ use prost::Message as _;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
+/// What stands before the ciphertext.
+const HEAD_BYTES: usize = 1 + NONCE_BYTES;
 
 /// Why sealed bytes do not open although the key is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,19 +75,21 @@ impl PersonCipher {
         Self { person, cipher: Aes256Gcm::new(&Key::<Aes256Gcm>::from(key.0)) }
     }
 
-    fn seal(&self, place: Place, plain: &[u8], entropy: &dyn Entropy) -> Sealed {
+    /// Writes `words` where they are then sealed: they lie in memory once.
+    fn seal(&self, place: Place, words: &impl prost::Message, entropy: &dyn Entropy) -> Sealed {
         let mut nonce = [0; NONCE_BYTES];
         entropy.fill(&mut nonce);
-        let aad = place.associated_data();
-        // AES-GCM refuses only messages above 64 GiB.
-        let text = self
-            .cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad })
-            .unwrap_or_default();
-        let mut out = BytesMut::with_capacity(1 + NONCE_BYTES + text.len());
+        let mut out = BytesMut::with_capacity(OVERHEAD_BYTES + words.encoded_len());
         out.put_u8(VERSION);
         out.put_slice(&nonce);
-        out.put_slice(&text);
+        words.encode_raw(&mut out);
+        let aad = place.associated_data();
+        let (_, text) = out.split_at_mut(HEAD_BYTES);
+        match self.cipher.encrypt_inout_detached(&Nonce::from(nonce), &aad, text.into()) {
+            Ok(tag) => out.put_slice(&tag),
+            // Refused are only words above 64 GiB; they must not stand there in plain.
+            Err(_) => out.truncate(HEAD_BYTES),
+        }
         Sealed { person: self.person, bytes: out.freeze() }
     }
 
@@ -102,8 +106,8 @@ impl PersonCipher {
     }
 
     /// Seals the words of a message.
-    pub fn seal_body(&self, place: Place, body: &MessageBody, entropy: &dyn Entropy) -> Sealed {
-        self.seal(place, &BodyV1::from(body).encode_to_vec(), entropy)
+    pub fn seal_body(&self, place: Place, body: MessageBody, entropy: &dyn Entropy) -> Sealed {
+        self.seal(place, &BodyV1::from(body), entropy)
     }
 
     /// Opens the words of a message.
@@ -123,7 +127,7 @@ impl PersonCipher {
             email: profile.email.clone(),
             avatar: profile.avatar.clone(),
         };
-        self.seal(Place::Profile(self.person), &wire.encode_to_vec(), entropy)
+        self.seal(Place::Profile(self.person), &wire, entropy)
     }
 
     /// Opens a profile.
@@ -284,9 +288,9 @@ struct ProfileV1 {
     avatar: Option<String>,
 }
 
-impl From<&MessageBody> for BodyV1 {
-    fn from(body: &MessageBody) -> Self {
-        let MessageBody { content, metadata, attachments, client_key, request_hash } = body.clone();
+impl From<MessageBody> for BodyV1 {
+    fn from(body: MessageBody) -> Self {
+        let MessageBody { content, metadata, attachments, client_key, request_hash } = body;
         Self { content, metadata, attachments, client_key, request_hash: request_hash.to_vec() }
     }
 }
@@ -300,7 +304,7 @@ impl From<BodyV1> for MessageBody {
 }
 
 /// Bytes of a sealed body beyond its plain bytes.
-pub const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + 16;
+pub const OVERHEAD_BYTES: usize = HEAD_BYTES + 16;
 
 /// Whether sealed bytes could be of this version at all; opens nothing.
 pub fn looks_sealed(bytes: &Bytes) -> bool {
@@ -330,7 +334,7 @@ mod tests {
         let room = RoomId::from_bits(7);
         let body = MessageBody { content: "héllo".into(), ..MessageBody::default() };
         let here = Place::Timeline(room, Seq(3));
-        let sealed = cipher(1, 1).seal_body(here, &body, &entropy);
+        let sealed = cipher(1, 1).seal_body(here, body.clone(), &entropy);
         assert_eq!(cipher(1, 1).open_body(here, &sealed), Ok(body));
         assert_eq!(cipher(1, 2).open_body(here, &sealed), Err(OpenError));
         assert_eq!(cipher(2, 1).open_body(here, &sealed), Err(OpenError));
@@ -348,7 +352,7 @@ mod tests {
         let entropy = Counting(9.into());
         let here = Place::Timeline(RoomId::from_bits(7), Seq(3));
         let body = MessageBody { content: "x".into(), ..MessageBody::default() };
-        let sealed = cipher(1, 1).seal_body(here, &body, &entropy);
+        let sealed = cipher(1, 1).seal_body(here, body.clone(), &entropy);
         for bit in 0..sealed.bytes.len() * 8 {
             let mut bytes = sealed.bytes.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -364,8 +368,8 @@ mod tests {
         let body = MessageBody { content: "x".into(), ..MessageBody::default() };
         let person = cipher(1, 1);
         assert_ne!(
-            person.seal_body(here, &body, &entropy),
-            person.seal_body(here, &body, &entropy)
+            person.seal_body(here, body.clone(), &entropy),
+            person.seal_body(here, body.clone(), &entropy)
         );
     }
 }

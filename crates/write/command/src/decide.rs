@@ -111,7 +111,7 @@ fn message(
         id: MessageId::new(state.room.id, seq, at),
         ordinal: Some(state.head.ordinal.next()),
         content_type: wish.message.content_type,
-        body: cipher.seal_body(Place::Timeline(state.room.id, seq), &body, ctx.entropy),
+        body: cipher.seal_body(Place::Timeline(state.room.id, seq), body, ctx.entropy),
         key: wish.key,
         external: None,
         reply_to: wish.message.reply_to,
@@ -159,7 +159,7 @@ fn imported(
         id: MessageId::new(room, seq, import.at),
         ordinal: Some(state.head.ordinal.next()),
         content_type: import.content_type,
-        body: cipher.seal_body(Place::Timeline(room, seq), &body, ctx.entropy),
+        body: cipher.seal_body(Place::Timeline(room, seq), body, ctx.entropy),
         key: None,
         external: Some(import.external),
         reply_to: import.reply_to,
@@ -203,7 +203,7 @@ fn edit(
     let cipher = ctx.cipher.as_ref().ok_or(Rejection::Forbidden)?;
     let body = MessageBody { content: content.to_owned(), ..MessageBody::default() };
     let place = Place::Timeline(state.room.id, state.head.seq.next());
-    let body = cipher.seal_body(place, &body, ctx.entropy);
+    let body = cipher.seal_body(place, body, ctx.entropy);
     Ok(event(state, ctx, Change::MessageEdited { message, body }))
 }
 

@@ -26,7 +26,18 @@ pub enum DecodeError {
 
 /// An event as a record to append. Cost: one allocation.
 pub fn encode(event: &Event) -> NewRecord {
-    NewRecord { kind: kind(event), body: Bytes::from(wire::Envelope::from(event).encode_to_vec()) }
+    let body = match event {
+        Event::Timeline(timeline) => match &timeline.change {
+            Change::MessageSent(sent) => wire::sent::write(timeline, sent),
+            _ => generated(event),
+        },
+        Event::User(_) => generated(event),
+    };
+    NewRecord { kind: kind(event), body }
+}
+
+fn generated(event: &Event) -> Bytes {
+    Bytes::from(wire::Envelope::from(event).encode_to_vec())
 }
 
 /// The event in a record's body. Sealed bytes are shared with `body`, not copied.
@@ -34,6 +45,9 @@ pub fn encode(event: &Event) -> NewRecord {
 /// # Errors
 /// [`DecodeError`]; such a record is for the dead letters.
 pub fn decode(body: Bytes) -> Result<Event, DecodeError> {
+    if let Some(event) = wire::sent::read(&body) {
+        return Ok(Event::Timeline(event));
+    }
     let envelope =
         wire::Envelope::decode(body).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     envelope.try_into()

@@ -318,7 +318,7 @@ impl World {
         let mut id = MessageId::from_bits(0);
         let (seq, position) = self.timeline(&mut model, room, user, |seq| {
             id = MessageId::new(room, seq, at);
-            let body = cipher.seal_body(Place::Timeline(room, seq), &body, &*self.entropy);
+            let body = cipher.seal_body(Place::Timeline(room, seq), body, &*self.entropy);
             Change::MessageSent(MessageSent {
                 id,
                 ordinal: Some(Ordinal(seq.0)),
@@ -488,7 +488,7 @@ impl CommandApi for Commands {
         let (seq, position) = world.timeline(&mut world.model.lock(), room, actor.user, |seq| {
             Change::MessageEdited {
                 message,
-                body: cipher.seal_body(Place::Timeline(room, seq), &body, &*world.entropy),
+                body: cipher.seal_body(Place::Timeline(room, seq), body, &*world.entropy),
             }
         });
         Ok(Changed { room, seq, at, position })

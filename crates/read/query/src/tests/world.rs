@@ -192,7 +192,7 @@ impl World {
             ordinal: ordinal.map(Ordinal),
             sender: ANN,
             content_type: ContentType::Text,
-            body: Some(self.cipher(ANN).await.seal_body(place, &body, &self.entropy)),
+            body: Some(self.cipher(ANN).await.seal_body(place, body, &self.entropy)),
             reply_to: None,
             thread: None,
             created_at: Timestamp(1_000 + seq),

@@ -1,6 +1,7 @@
 //! The frozen wire forms: fields may be added, never changed.
 
 mod read;
+pub(super) mod sent;
 mod write;
 
 use bytes::Bytes;

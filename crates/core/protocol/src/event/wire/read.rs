@@ -103,19 +103,23 @@ fn read_sent(sent: MessageSentV1) -> Result<MessageSent, DecodeError> {
     Ok(MessageSent {
         id: MessageId::from_bits(bits(&id, "id")?),
         ordinal: (ordinal != 0).then_some(Ordinal(ordinal)),
-        content_type: match content_type {
-            1 => ContentType::Text,
-            2 => ContentType::Image,
-            3 => ContentType::File,
-            4 => ContentType::System,
-            _ => return Err(DecodeError::Field("content_type")),
-        },
+        content_type: self::content_type(content_type)?,
         body: read_sealed(body)?,
         key: optional_bits(&key, "key")?,
         external: optional_bits(&external, "external")?,
         reply_to: message(&reply_to, "reply_to")?,
         thread: message(&thread, "thread")?,
     })
+}
+
+pub(super) fn content_type(number: u32) -> Result<ContentType, DecodeError> {
+    match number {
+        1 => Ok(ContentType::Text),
+        2 => Ok(ContentType::Image),
+        3 => Ok(ContentType::File),
+        4 => Ok(ContentType::System),
+        _ => Err(DecodeError::Field("content_type")),
+    }
 }
 
 fn read_created(created: RoomCreatedV1) -> Result<RoomCreated, DecodeError> {

@@ -145,7 +145,7 @@ fn id_bytes(bits: u128) -> Bytes {
 
 // Numbers on the log. 0 is never used, so that an absent field is noticed.
 
-fn content_type_number(content_type: ContentType) -> u32 {
+pub(super) fn content_type_number(content_type: ContentType) -> u32 {
     match content_type {
         ContentType::Text => 1,
         ContentType::Image => 2,
