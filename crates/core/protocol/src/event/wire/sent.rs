@@ -105,9 +105,18 @@ fn put_id(out: &mut BytesMut, tag: u32, bits: u128) {
 
 /// The event in `bytes`, if it is one that [`write`] could have written.
 pub(in crate::event) fn read(bytes: &Bytes) -> Option<TimelineEvent> {
+    read_usual(bytes).ok()
+}
+
+/// Not as it is written here.
+struct Unusual;
+
+type Usual<T> = Result<T, Unusual>;
+
+fn read_usual(bytes: &Bytes) -> Usual<TimelineEvent> {
     let mut fields = Fields { rest: bytes };
     if fields.number(1)? != u64::from(VERSION) {
-        return None;
+        return Err(Unusual);
     }
     let room = RoomId::from_bits(fields.id(2)?);
     let seq = Seq(fields.number(3)?);
@@ -118,7 +127,8 @@ pub(in crate::event) fn read(bytes: &Bytes) -> Option<TimelineEvent> {
 
     let id = MessageId::from_bits(message.id(1)?);
     let ordinal = message.optional(2, Fields::number)?.map(Ordinal);
-    let content_type = content_type(u32::try_from(message.number(3)?).ok()?).ok()?;
+    let number = u32::try_from(message.number(3)?).map_err(|_| Unusual)?;
+    let content_type = content_type(number).map_err(|_| Unusual)?;
     let mut sealed = Fields { rest: message.piece(4)? };
     let key = message.optional(5, Fields::id)?;
     let external = message.optional(6, Fields::id)?;
@@ -129,71 +139,78 @@ pub(in crate::event) fn read(bytes: &Bytes) -> Option<TimelineEvent> {
     let person = UserId::from_bits(sealed.id(1)?);
     let words = sealed.optional(2, Fields::piece)?;
     sealed.end()?;
-    let body = Sealed { person, bytes: words.map_or_else(Bytes::new, |w| bytes.slice_ref(w)) };
+    let words = words.map_or_else(Bytes::new, |words| bytes.slice_ref(words));
+    let body = Sealed { person, bytes: words };
     let sent = MessageSent { id, ordinal, content_type, body, key, external, reply_to, thread };
-    Some(TimelineEvent { room, seq, at, actor, change: Change::MessageSent(sent) })
+    Ok(TimelineEvent { room, seq, at, actor, change: Change::MessageSent(sent) })
 }
 
-/// Fields in the order of their numbers. `None` is for whatever is not as it is written here.
+/// Fields in the order of their numbers.
 struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    /// The field if it comes next; the inner `None`: another one does, or nothing.
+    /// The field if it comes next.
     fn optional<T>(
         &mut self,
         tag: u32,
-        read: impl FnOnce(&mut Self, u32) -> Option<T>,
-    ) -> Option<Option<T>> {
+        read: impl FnOnce(&mut Self, u32) -> Usual<T>,
+    ) -> Usual<Option<T>> {
         match self.rest.first() {
             Some(head) if u32::from(head >> 3) == tag => read(self, tag).map(Some),
-            _ => Some(None),
+            _ => Ok(None),
         }
     }
 
     /// A number that is not 0: that is written by leaving it out.
-    fn number(&mut self, tag: u32) -> Option<u64> {
+    fn number(&mut self, tag: u32) -> Usual<u64> {
         self.head(tag, NUMBER)?;
-        self.varint().filter(|value| *value != 0)
+        match self.varint()? {
+            0 => Err(Unusual),
+            value => Ok(value),
+        }
     }
 
-    fn id(&mut self, tag: u32) -> Option<u128> {
-        let bits = self.piece(tag)?.try_into().ok()?;
-        Some(u128::from_be_bytes(bits))
+    fn id(&mut self, tag: u32) -> Usual<u128> {
+        let bits = self.piece(tag)?.try_into().map_err(|_| Unusual)?;
+        Ok(u128::from_be_bytes(bits))
     }
 
     /// Bytes, at least one.
-    fn piece(&mut self, tag: u32) -> Option<&'a [u8]> {
+    fn piece(&mut self, tag: u32) -> Usual<&'a [u8]> {
         self.head(tag, BYTES)?;
-        let length = usize::try_from(self.varint()?).ok()?;
-        let (piece, rest) = self.rest.split_at_checked(length)?;
+        let length = usize::try_from(self.varint()?).map_err(|_| Unusual)?;
+        let (piece, rest) = self.rest.split_at_checked(length).ok_or(Unusual)?;
         self.rest = rest;
-        (length > 0).then_some(piece)
+        if piece.is_empty() { Err(Unusual) } else { Ok(piece) }
     }
 
-    fn head(&mut self, tag: u32, form: u32) -> Option<()> {
-        let (head, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        (u32::from(*head) == tag << 3 | form).then_some(())
+    fn head(&mut self, tag: u32, form: u32) -> Usual<()> {
+        if u32::from(self.byte()?) == tag << 3 | form { Ok(()) } else { Err(Unusual) }
     }
 
-    fn varint(&mut self) -> Option<u64> {
+    fn varint(&mut self) -> Usual<u64> {
         let mut value = 0;
-        // Nine times seven bits: longer ones are not written here.
+        // Nine times seven bits: larger ones are not usual.
         for shift in (0..63).step_by(7) {
-            let (byte, rest) = self.rest.split_first()?;
-            self.rest = rest;
+            let byte = self.byte()?;
             value |= u64::from(byte & 0x7F) << shift;
             if byte & 0x80 == 0 {
-                return Some(value);
+                return Ok(value);
             }
         }
-        None
+        Err(Unusual)
     }
 
-    fn end(&self) -> Option<()> {
-        self.rest.is_empty().then_some(())
+    fn byte(&mut self) -> Usual<u8> {
+        let (byte, rest) = self.rest.split_first().ok_or(Unusual)?;
+        self.rest = rest;
+        Ok(*byte)
+    }
+
+    fn end(&self) -> Usual<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Unusual) }
     }
 }
 
