@@ -1,12 +1,9 @@
 //! Messages.
 
-use std::sync::Arc;
-
 use klatch_domain::message::MessageBody as Words;
 use klatch_domain::{ContentType, Message, MessageId};
 use klatch_ports::api::commands::{Changed, SendMessage, Sent};
-use klatch_ports::api::queries::{MessageView, Page, Shown};
-use serde::ser::Error as _;
+use klatch_ports::api::queries::MessageView;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -102,41 +99,6 @@ impl From<MessageView> for MessageBody {
             attachments,
         }
     }
-}
-
-/// A page of messages as JSON: the same as [`super::page::PageBody`] of [`MessageBody`], with each
-/// message encoded once for all who read it.
-///
-/// # Errors
-/// A message cannot be encoded.
-pub fn page_json(page: &Page<Arc<Shown>>) -> serde_json::Result<Vec<u8>> {
-    let mut encoded = Vec::with_capacity(page.items.len());
-    for shown in &page.items {
-        let bytes = shown.encoded(|view| {
-            let body = serde_json::to_vec(&MessageBody::from(view.clone()));
-            body.unwrap_or_default().into()
-        });
-        if bytes.is_empty() {
-            return Err(serde_json::Error::custom("a message that is no JSON"));
-        }
-        encoded.push(bytes);
-    }
-    let length: usize = encoded.iter().map(|bytes| bytes.len() + 1).sum();
-    let mut out = Vec::with_capacity(length + 128);
-    out.extend_from_slice(br#"{"items":["#);
-    for (index, bytes) in encoded.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(bytes);
-    }
-    out.push(b']');
-    if let Some(next) = &page.next {
-        out.extend_from_slice(br#","nextCursor":"#);
-        serde_json::to_writer(&mut out, next)?;
-    }
-    out.push(b'}');
-    Ok(out)
 }
 
 /// A wish to send a message.

@@ -15,6 +15,7 @@ pub mod meta;
 pub mod page;
 pub mod presence;
 pub mod room;
+pub mod shown;
 pub mod sync;
 pub mod token;
 pub mod user;

@@ -267,7 +267,7 @@ pub fn invalid(request_id: Option<&str>, reason: &str) -> Bytes {
 }
 
 /// Serialises by `Display`, without an allocation of its own.
-pub(super) struct Shown<T>(pub(super) T);
+pub(crate) struct Shown<T>(pub(crate) T);
 
 impl<T: std::fmt::Display> Serialize for Shown<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,10 +14,11 @@ use klatch_ports::api::queries::HistoryFrom;
 use klatch_ports::messages::Range;
 use klatch_protocol::problem::{Code, Problem, ProblemDocument};
 use klatch_protocol::rest::message::{
-    MessageBody, MessageChanged, MessagePatch, NewMessage, SentBody, page_json,
+    MessageBody, MessageChanged, MessagePatch, NewMessage, SentBody,
 };
 use klatch_protocol::rest::meta::MESSAGE_BODY_BYTES_MAX;
 use klatch_protocol::rest::page::PageBody;
+use klatch_protocol::rest::shown::page_json;
 use tokio::time::timeout;
 
 use crate::body::Json;
