@@ -6,10 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use aes_gcm::aead::{Aead, KeyInit, Payload};
-use aes_gcm::{Aes256Gcm, Key, Nonce};
 use klatch_domain::{Entropy, UserId};
 use klatch_ports::keys::DataKey;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::sector::{self, SECTOR};
 
@@ -35,12 +34,14 @@ impl ServerKey {
     }
 
     pub(super) fn wrapping(&self) -> Wrapping {
-        Wrapping(Aes256Gcm::new(&Key::<Aes256Gcm>::from(self.secret)))
+        let key = UnboundKey::new(&AES_256_GCM, &self.secret);
+        let key = key.unwrap_or_else(|_| unreachable!("the secret is as long as the cipher's"));
+        Wrapping(LessSafeKey::new(key))
     }
 }
 
 /// Wraps and unwraps data keys.
-pub(super) struct Wrapping(Aes256Gcm);
+pub(super) struct Wrapping(LessSafeKey);
 
 impl Wrapping {
     /// The wrapped key belongs to `person`: for another it does not open.
@@ -50,10 +51,10 @@ impl Wrapping {
         nonce: [u8; NONCE],
         key: &DataKey,
     ) -> Option<[u8; WRAPPED]> {
-        let person = person.to_bytes();
-        let payload = Payload { msg: &key.0, aad: &person };
-        let wrapped = self.0.encrypt(&Nonce::from(nonce), payload).ok()?;
-        wrapped.try_into().ok()
+        let (nonce, person) = (Nonce::assume_unique_for_key(nonce), Aad::from(person.to_bytes()));
+        let mut secret = key.0;
+        let tag = self.0.seal_in_place_separate_tag(nonce, person, &mut secret).ok()?;
+        [secret.as_slice(), tag.as_ref()].concat().try_into().ok()
     }
 
     pub(super) fn unwrap(
@@ -62,10 +63,10 @@ impl Wrapping {
         nonce: [u8; NONCE],
         wrapped: &[u8; WRAPPED],
     ) -> Option<DataKey> {
-        let person = person.to_bytes();
-        let payload = Payload { msg: wrapped, aad: &person };
-        let key = self.0.decrypt(&Nonce::from(nonce), payload).ok()?;
-        key.try_into().ok().map(DataKey)
+        let (nonce, person) = (Nonce::assume_unique_for_key(nonce), Aad::from(person.to_bytes()));
+        let mut wrapped = *wrapped;
+        let key = self.0.open_in_place(nonce, person, &mut wrapped).ok()?;
+        <[u8; 32]>::try_from(key).ok().map(DataKey)
     }
 }
 
@@ -120,4 +121,25 @@ fn found(bytes: &[u8; SECTOR]) -> Found {
         (magic == MAGIC).then_some(ServerKey { name: *name, secret })
     });
     key.map_or(Found::Damaged, Found::Key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_key_has_the_bytes_of_earlier_builds_and_opens_for_its_person_only() {
+        let key = ServerKey { name: [0; 16], secret: [1; 32] };
+        let (person, other) = (UserId::from_bits(9), UserId::from_bits(8));
+        let (nonce, data) = ([2; NONCE], DataKey([5; 32]));
+        let wrapped = key.wrapping().wrap(person, nonce, &data).unwrap();
+        // Made with another implementation of the cipher.
+        let before = "02d3cc4c4f52c4f8d6c9b9cd59a2c7b7a7b0d4eaeeb48874d882e5fe7dfe717a2af382cf0614e8ee72d69c3c09c20b3c";
+        let hex = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+        let before: Vec<u8> = before.as_bytes().chunks(2).map(hex).collect();
+        assert_eq!(wrapped.as_slice(), before);
+        let opened = |person| key.wrapping().unwrap(person, nonce, &wrapped);
+        assert_eq!(opened(person).map(|key| key.0), Some(data.0));
+        assert!(opened(other).is_none());
+    }
 }
