@@ -337,3 +337,38 @@ fn edges(level: u8, block: u64) -> (u64, u64) {
     let first = block << sets::bits(level);
     (first, first + ((1 << sets::bits(level)) - 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use klatch_ports::Epoch;
+    use klatch_ports::messages::Applied;
+
+    use super::super::staged::Staged;
+    use super::super::{Stores, StoresConfig};
+    use super::*;
+
+    #[test]
+    fn a_set_of_rooms_is_found_whole_in_few_parts_and_in_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = Stores::open(dir.path(), StoresConfig::default()).unwrap().messages.rows();
+        let (user, other) = (UserId::from_bits(1), UserId::from_bits(2));
+        let few = [3, 65_535, 70_000];
+        let many = [3, 65_535, 70_000, 1_100_000];
+        for (offset, numbers) in [few.as_slice(), many.as_slice()].into_iter().enumerate() {
+            let mut staged = Staged::default();
+            let newest = numbers.last().copied().unwrap_or_default();
+            staged.put(&[NEXT_ROOM], &row::encode_number(newest + 1));
+            for part in numbers.chunk_by(|left, right| left >> u16::BITS == right >> u16::BITS) {
+                let place = u16::try_from(part[0] >> u16::BITS).unwrap();
+                let set = sets::encode_set(&part.iter().copied().collect());
+                staged.put(&layout::joined(user, place), &set);
+            }
+            let applied = Applied { epoch: Epoch(1), offset: Offset(offset as u64 + 1) };
+            staged.commit(&rows, Partition(0), applied).unwrap();
+            let found: Vec<u32> = joined(&rows.view(), user).unwrap().into_iter().collect();
+            assert_eq!(found, numbers);
+            assert!(joined(&rows.view(), other).unwrap().is_empty());
+        }
+        assert!(many[3] >> u16::BITS >= FEW_PARTS && few[2] >> u16::BITS < FEW_PARTS);
+    }
+}
