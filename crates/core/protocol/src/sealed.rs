@@ -56,7 +56,7 @@ impl Place {
     }
 }
 
-/// A person's key, expanded once for many messages (about a kilobyte).
+/// A person's key, expanded once for many messages (about half a kilobyte).
 pub struct PersonCipher {
     person: UserId,
     cipher: LessSafeKey,

@@ -10,10 +10,8 @@ pub(crate) mod rows;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::compaction::Leveled;
 use fjall::config::{CompressionPolicy, PartitioningPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 pub(crate) use klatch_log::disk::create_durably;
@@ -64,17 +62,6 @@ pub(crate) fn options(buffer_bytes: u64) -> KeyspaceCreateOptions {
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
         // Every batch says itself whether it is to be synced.
         .manual_journal_persist(true)
-}
-
-/// Bytes of merged tables that new ones are merged with each time.
-const MERGED_BYTES: u64 = 256 << 20;
-
-/// Merges new tables when there are so many of them. Each time costs what was merged before once
-/// more, up to [`MERGED_BYTES`]; each new one is looked into by every read of a range, and by a
-/// look-up whose key its filter cannot rule out. At 20 fjall begins to make writers wait.
-pub(crate) fn merging(new_tables: u8) -> Arc<Leveled> {
-    let size = MERGED_BYTES / u64::from(new_tables.max(1));
-    Arc::new(Leveled::default().with_l0_threshold(new_tables).with_table_target_size(size))
 }
 
 /// Bounds the rows a keyspace holds in memory during a burst.
