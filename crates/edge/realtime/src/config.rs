@@ -73,8 +73,11 @@ pub struct RealtimeConfig {
 /// How many may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Most connections at a time; more are refused (503 `busy`).
+    /// Most connections at a time; more wait for a place.
     pub connections: usize,
+    /// How long who may come in waits for a place at a full server before it is refused (503
+    /// `busy`).
+    pub place_wait: Duration,
     /// Handshakes that are worked on at the same time; others wait for their turn.
     pub handshakes_at_once: usize,
     /// How long a handshake may wait for its turn before it is refused (503 `busy`).
@@ -87,6 +90,7 @@ impl Default for DoorLimits {
     fn default() -> Self {
         Self {
             connections: 1_000_000,
+            place_wait: Duration::from_secs(1),
             handshakes_at_once: 256,
             handshake_wait: Duration::from_secs(5),
             handshakes_per_second: 10_000,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use klatch_domain::{Entropy, UserId};
@@ -25,7 +24,8 @@ const SPREAD: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Door {
     limits: DoorLimits,
-    open: AtomicUsize,
+    /// Places for connections that nobody has.
+    places: Semaphore,
     /// Connections of each user, also those on their way in.
     users: [Mutex<HashMap<UserId, u32>>; SHARDS],
     handshakes: Semaphore,
@@ -51,7 +51,7 @@ impl Door {
     pub(crate) fn new(limits: DoorLimits) -> Self {
         Self {
             limits,
-            open: AtomicUsize::new(0),
+            places: Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)),
             users: std::array::from_fn(|_| Mutex::default()),
             handshakes: Semaphore::new(limits.handshakes_at_once.max(1)),
             allowance: Mutex::new(Allowance {
@@ -63,17 +63,14 @@ impl Door {
 
     /// Connections that have a place.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.limits.connections.saturating_sub(self.places.available_permits())
     }
 
     /// Waits for the turn of a handshake, which lasts until the permit is dropped.
     ///
     /// # Errors
-    /// 503 `busy`: the server is full, the turn did not come in time, or too many come per second.
+    /// 503 `busy`: the turn did not come in time, or too many come per second.
     pub(super) async fn turn(&self, entropy: &dyn Entropy) -> Result<SemaphorePermit<'_>, Problem> {
-        if self.open() >= self.limits.connections {
-            return Err(later(Code::Busy, "all connections are taken", entropy));
-        }
         let turn = tokio::time::timeout(self.limits.handshake_wait, self.handshakes.acquire());
         // The semaphore is never closed.
         let Ok(Ok(permit)) = turn.await else {
@@ -91,34 +88,44 @@ impl Door {
         self.handshakes.acquire().await.ok()
     }
 
-    /// A place for a connection of this user, who may have `most` at a time; 0: any number.
+    /// A place for a connection of this user, who may have `most` at a time; 0: any number. Waits
+    /// a while for one to be given back: after a storm of cuts those who come again may be here
+    /// before their old connections were seen to have ended.
     ///
     /// # Errors
     /// 503 `busy`: the server is full; 429 `rate_limited`: the user has as many as one may have.
-    pub(super) fn seat(shared: &Arc<Shared>, user: UserId, most: u32) -> Result<Seat, Problem> {
+    pub(super) async fn seat(
+        shared: &Arc<Shared>,
+        user: UserId,
+        most: u32,
+    ) -> Result<Seat, Problem> {
         let (door, entropy) = (&shared.door, &*shared.deps.entropy);
-        let before = door.open.fetch_add(1, Ordering::Relaxed);
+        let place = door.place(entropy).await?;
         {
             let mut users = door.shard(user).lock();
             let count = users.entry(user).or_insert(0);
             if *count >= most && most > 0 {
-                door.open.fetch_sub(1, Ordering::Relaxed);
                 let detail = format!("{most} connections are open already");
                 return Err(later(Code::RateLimited, &detail, entropy));
             }
             *count += 1;
         }
-        // From here on dropping it gives everything back.
-        let seat = Seat { shared: Arc::clone(shared), user, is_passed_on: false };
-        if before >= door.limits.connections {
-            return Err(later(Code::Busy, "all connections are taken", entropy));
+        // From here on dropping the seat gives both back.
+        place.forget();
+        Ok(Seat { shared: Arc::clone(shared), user, is_passed_on: false })
+    }
+
+    async fn place(&self, entropy: &dyn Entropy) -> Result<SemaphorePermit<'_>, Problem> {
+        // The semaphore is never closed.
+        match tokio::time::timeout(self.limits.place_wait, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(later(Code::Busy, "all connections are taken", entropy)),
         }
-        Ok(seat)
     }
 
     /// A connection of this user has ended.
     pub(crate) fn give_back(&self, user: UserId) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.places.add_permits(1);
         let mut users = self.shard(user).lock();
         let Some(count) = users.get_mut(&user) else { return };
         *count -= 1;
@@ -208,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_that_does_not_come_in_time_is_refused_and_so_is_one_at_a_full_server() {
+    async fn a_turn_that_does_not_come_in_time_is_refused() {
         let entropy = SeededEntropy::new(1);
         let handshake_wait = Duration::from_millis(20);
         let limits = DoorLimits { handshakes_at_once: 1, handshake_wait, ..DoorLimits::default() };
@@ -218,7 +225,25 @@ mod tests {
         assert_eq!((refused.code, refused.status()), (Code::Busy, 503));
         drop(first);
         assert!(door.turn(&entropy).await.is_ok());
-        door.open.store(limits.connections, Ordering::Relaxed);
-        assert_eq!(door.turn(&entropy).await.unwrap_err().code, Code::Busy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_to_a_full_server_waits_a_moment_for_a_place() {
+        let entropy = SeededEntropy::new(1);
+        let limits = DoorLimits { connections: 2, ..DoorLimits::default() };
+        let door = Door::new(limits);
+        let first = door.place(&entropy).await.unwrap();
+        door.place(&entropy).await.unwrap().forget();
+        assert_eq!(door.open(), 2);
+        let came = Instant::now();
+        let refused = door.place(&entropy).await.unwrap_err();
+        assert_eq!((refused.code, refused.status()), (Code::Busy, 503));
+        assert_eq!(came.elapsed(), limits.place_wait);
+        let go = async {
+            tokio::time::sleep(limits.place_wait / 2).await;
+            drop(first);
+        };
+        let (place, ()) = tokio::join!(door.place(&entropy), go);
+        assert!(place.is_ok());
     }
 }

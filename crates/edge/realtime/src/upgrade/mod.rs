@@ -47,7 +47,7 @@ pub(crate) async fn answer<B>(
             return Err(Problem::new(Code::InsufficientScope));
         }
         let most = shared.deps.limits.connections(Class::from(&identity));
-        let seat = Door::seat(shared, identity.actor.user, most)?;
+        let seat = Door::seat(shared, identity.actor.user, most).await?;
         Ok((handshake, identity, resume_from, seat))
     };
     match checked.await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use klatch_domain::UserId;
 use klatch_limits::{Policy, Window};
-use klatch_realtime::{Deps, RealtimeConfig};
+use klatch_realtime::{Deps, DoorLimits, RealtimeConfig};
 use serde_json::{Value, json};
 
 use crate::client::{Client, open};
@@ -147,4 +147,26 @@ async fn attempts_to_connect_and_wrong_tokens_are_counted() {
         told.push(open(&server, "/ws", &wrong).await.expect_err("a refusal").status().as_u16());
     }
     assert_eq!(told, [401, 401, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_a_full_server_come_again_before_it_has_seen_them_end_and_none_is_refused() {
+    const ALL: usize = 60;
+    let door = DoorLimits { connections: ALL, ..DoorLimits::default() };
+    let server = Server::quick(RealtimeConfig { door, ..RealtimeConfig::default() }).await;
+    let ann = server.world.user("ann").await;
+    let mut inside: Vec<Client> = Vec::new();
+    for storm in 0..3 {
+        let old = std::mem::take(&mut inside);
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(old);
+        };
+        let coming = futures::future::join_all((0..ALL).map(|_| knock(&server, ann)));
+        let (came, ()) = tokio::join!(coming, end);
+        inside.extend(came.into_iter().flatten());
+        assert_eq!(inside.len(), ALL, "the others were refused in storm {storm}");
+    }
+    let (status, _, code) = knock(&server, ann).await.err().expect("a refusal");
+    assert_eq!((status, code), (503, json!("busy")));
 }
