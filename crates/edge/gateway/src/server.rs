@@ -17,6 +17,7 @@ use klatch_meter::{Part, metered};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -64,48 +65,82 @@ impl Default for ServerLimits {
 /// Counts the open sockets that were handed over by upgrades.
 pub type HandedOver = Arc<dyn Fn() -> usize + Send + Sync>;
 
-/// Serves `router` on `listener` until `shutdown`: then accepts nothing more, lets requests under
-/// way finish within the grace period, and returns. Upgraded connections are their handlers' own;
-/// their IO is `TokioIo<TcpStream>`, or `TokioIo<TlsStream<TcpStream>>` with `tls`: then nothing
-/// else is spoken on `listener`.
+/// Serves `router` on all of `listeners` until `shutdown`: then accepts nothing more, lets requests
+/// under way finish within the grace period, and returns. Upgraded connections are their handlers'
+/// own; their IO is `TokioIo<TcpStream>`, or `TokioIo<TlsStream<TcpStream>>` with `tls`: then
+/// nothing else is spoken on `listeners`.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Option<Tls>,
     router: Router,
     limits: ServerLimits,
     handed_over: HandedOver,
     shutdown: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.connections.max(1)));
-    let connections = TaskTracker::new();
-    // Ends what outlasts the grace period.
-    let over = CancellationToken::new();
-    let mut told = None;
-    let accept = async {
-        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            while connections.len() + handed_over() >= limits.sockets {
-                tell_seldom(&mut told, || tracing::warn!(limits.sockets, "all sockets are taken"));
+    let server = Arc::new(Server {
+        router,
+        tls,
+        limits,
+        slots: Arc::new(Semaphore::new(limits.connections.max(1))),
+        connections: TaskTracker::new(),
+        handed_over,
+        shutdown: shutdown.clone(),
+        over: CancellationToken::new(),
+    });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let accept = Arc::clone(&server).accept_all(listener);
+        accepting.spawn(shutdown.clone().run_until_cancelled_owned(accept));
+    }
+    accepting.join_all().await;
+    let connections = &server.connections;
+    connections.close();
+    if timeout(limits.grace, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "cut off requests after the grace period");
+        server.over.cancel();
+        connections.wait().await;
+    }
+}
+
+/// What all listeners share.
+struct Server {
+    router: Router,
+    tls: Option<Tls>,
+    limits: ServerLimits,
+    /// One for each connection that speaks HTTP.
+    slots: Arc<Semaphore>,
+    connections: TaskTracker,
+    handed_over: HandedOver,
+    shutdown: CancellationToken,
+    /// Ends what outlasts the grace period.
+    over: CancellationToken,
+}
+
+impl Server {
+    async fn accept_all(self: Arc<Self>, listener: TcpListener) {
+        let mut told = None;
+        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+            while self.is_full() {
+                tell_seldom(&mut told, || {
+                    tracing::warn!(self.limits.sockets, "all sockets are taken");
+                });
                 sleep(FULL_PAUSE).await;
             }
             let (stream, peer) = accept(&listener, &mut told).await;
             let connection = Connection {
-                router: router.clone(),
-                tls: tls.clone(),
+                router: self.router.clone(),
+                tls: self.tls.clone(),
                 peer,
-                limits,
-                shutdown: shutdown.clone(),
-                over: over.clone(),
+                limits: self.limits,
+                shutdown: self.shutdown.clone(),
+                over: self.over.clone(),
             };
-            connections.spawn(metered(Part::Receiving, connection.run(stream, slot)));
+            self.connections.spawn(metered(Part::Receiving, connection.run(stream, slot)));
         }
-    };
-    shutdown.run_until_cancelled(accept).await;
-    drop(listener);
-    connections.close();
-    if timeout(limits.grace, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "cut off requests after the grace period");
-        over.cancel();
-        connections.wait().await;
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.len() + (self.handed_over)() >= self.limits.sockets
     }
 }
 

@@ -66,9 +66,9 @@ pub(super) fn router(
     Ok(klatch_gateway::router(services, config, hooks))
 }
 
-/// Serves until `closing`, then until the requests under way are answered.
+/// Serves on all of `listeners` until `closing`, then until the requests under way are answered.
 pub(super) fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     tls: Option<Tls>,
     router: Router,
     (process, roles): (&Process, &Roles),
@@ -83,7 +83,7 @@ pub(super) fn serve(
     };
     let realtime = roles.realtime.clone();
     let handed_over = Arc::new(move || realtime.open_connections());
-    tokio::spawn(klatch_gateway::serve(listener, tls, router, limits, handed_over, closing))
+    tokio::spawn(klatch_gateway::serve(listeners, tls, router, limits, handed_over, closing))
 }
 
 /// What connections and requests may take of the time to leave: most of it.

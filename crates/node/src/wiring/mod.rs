@@ -7,6 +7,7 @@ mod chores;
 mod edges;
 mod identity;
 mod issuers;
+mod listen;
 mod memories;
 mod post;
 mod retention;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use klatch_compliance::Compliance;
 use klatch_domain::{Clock, Entropy, InstanceId};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::Signal;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +44,6 @@ pub(crate) use retention::RetentionStats;
 pub(crate) use roles::Roles;
 use unwritable::{Stored, UP_LEAST};
 
-/// Connections that may wait to be accepted; the kernel has its own limit (`somaxconn`).
-const BACKLOG: u32 = 65_535;
 /// What background work and the log need of the time to leave, at most.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -85,8 +83,7 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let certificate = Certificate::read(&config, &clock)?.map(Arc::new);
-    let listener = bind(&config)?;
-    let address = listener.local_addr()?;
+    let (listeners, address) = listen::bind(&config)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let process = Process {
         instance: InstanceId::fresh(&*clock, &*entropy),
@@ -121,7 +118,7 @@ pub(crate) async fn start(
     let router = edges::router(&process, &adapters, (&roles, people), sources, certificate)?;
     let (dir, stop) = (&process.config.server.data_dir, &process.stop);
     operator::serve(dir, &router, &process.tasks, stop);
-    let http = edges::serve(listener, tls, router, (&process, &roles), closing.clone());
+    let http = edges::serve(listeners, tls, router, (&process, &roles), closing.clone());
     Ok(Running { process, adapters, roles, address, closing, http, setup_token, demo })
 }
 
@@ -167,25 +164,6 @@ fn start_control(process: &Process, adapters: &Adapters, people: &Arc<Compliance
         let error = format!("{error:#}");
         tracing::warn!(error, "commands like `klatch backup` cannot reach this server");
     }
-}
-
-fn bind(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = config.server.listen;
-    listen(address).with_context(|| {
-        format!(
-            "cannot listen on {address}: if another server has the port, stop it or choose \
-             another with --listen"
-        )
-    })
-}
-
-/// The queue of connections that wait to be accepted is as long as the kernel lets it be: a
-/// connection that finds no place there tries again a second later.
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 impl Running {

@@ -285,7 +285,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let elsewhere = Arc::new(move || handed_over.load(Ordering::Relaxed));
         let serving =
-            klatch_gateway::serve(listener, None, router, limits, elsewhere, stop.clone());
+            klatch_gateway::serve(vec![listener], None, router, limits, elsewhere, stop.clone());
         let server = tokio::spawn(serving);
         let (clock, kv) = (engines.clock.clone(), engines.kv.clone());
         let (stop, guard) = (stop.clone(), stop.drop_guard());

@@ -157,6 +157,11 @@ impl Connection {
         self.outbox.lock().waiting_bytes()
     }
 
+    /// Bytes that wait for the socket.
+    fn queued_bytes(&self) -> usize {
+        self.outbox.lock().queued_bytes()
+    }
+
     /// Tick at which the client was heard last.
     pub(crate) fn heard(&self) -> u32 {
         self.heard.load(Ordering::Relaxed)

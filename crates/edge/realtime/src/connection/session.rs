@@ -72,17 +72,25 @@ impl Session {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let talked = loop {
+            // First what adds to what waits: it goes out with that, `hello` with what was missed.
+            let talked = self.poll_talk(cx);
+            let before = self.connection.queued_bytes();
+            if self.connection.poll_drain(cx) == Life::Ended {
+                return Poll::Ready(Turn::Ended);
+            }
+            // What is told at the pace of the socket may go on.
+            if talked.is_ready() || self.connection.queued_bytes() >= before {
+                break talked;
+            }
+        };
         let connection = &self.connection;
-        if connection.poll_drain(cx) == Life::Ended {
-            return Poll::Ready(Turn::Ended);
-        }
-        if matches!(connection.phase(), Phase::Closing { .. }) {
-            self.talk.give_up();
-        } else {
+        let phase = connection.phase();
+        if !matches!(phase, Phase::Closing { .. }) {
             // Whatever else the client says waits its turn: order is kept.
-            ready!(self.talk.poll_pending(cx));
+            ready!(talked);
             let waits = connection.is_saturated() || connection.shared.is_leaving();
-            if waits || connection.phase() == Phase::Arriving {
+            if waits || phase == Phase::Arriving {
                 return Poll::Pending;
             }
         }
@@ -93,6 +101,13 @@ impl Session {
             Ok(()) => Poll::Ready(Turn::Readable),
             Err(_) => Poll::Ready(Turn::Ended),
         }
+    }
+
+    fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.connection.phase(), Phase::Closing { .. }) {
+            self.talk.give_up();
+        }
+        self.talk.poll_pending(cx)
     }
 
     fn read(&mut self) {

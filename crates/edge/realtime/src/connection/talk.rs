@@ -52,7 +52,8 @@ impl Talk {
         let spoke = resume_from.is_some();
         let pending = resume_from.map(|positions| {
             let connection = Arc::clone(&connection);
-            after(resume(connection, None, positions))
+            // What a resume needs is made when it begins: after a storm thousands wait for `hello`.
+            after(async { Box::pin(resume(connection, None, positions)).await })
         });
         let shared = &connection.shared;
         let allowance = Allowance::full(rate(&shared.config), shared.tick());
