@@ -16,7 +16,7 @@ use crate::world::{Cast, World, user};
 use crate::ws;
 
 /// Connects, messages each way and resumes of one person in a round.
-const TIMES: u32 = 20;
+const TIMES: u32 = 40;
 /// Messages missed before each resume.
 const MISSED: u32 = 20;
 /// How long any single step may take.
