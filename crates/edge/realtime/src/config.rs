@@ -73,10 +73,9 @@ pub struct RealtimeConfig {
 /// How many may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Most connections at a time; more wait for a place.
+    /// Most connections at a time; more are refused (503 `busy`), unless places are being given back.
     pub connections: usize,
-    /// How long who may come in waits for a place at a full server before it is refused (503
-    /// `busy`).
+    /// How long who may come in waits for such a place.
     pub place_wait: Duration,
     /// Handshakes that are worked on at the same time; others wait for their turn.
     pub handshakes_at_once: usize,

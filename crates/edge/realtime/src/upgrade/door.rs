@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use klatch_domain::{Entropy, UserId};
@@ -20,16 +21,34 @@ const SHARDS: usize = 16;
 const COME_BACK: Duration = Duration::from_secs(1);
 const SPREAD: u32 = 4;
 
+/// What "lately" means for places that were given back.
+const LATELY: Duration = Duration::from_secs(1);
+/// So many may wait for a place although none was given back lately. A full server needs its sockets
+/// for requests, so not more wait than there may be places for.
+const FEW_WAIT: u64 = 4;
+
 /// Counts of those who are in and those who are on their way in.
 #[derive(Debug)]
 pub(crate) struct Door {
     limits: DoorLimits,
     /// Places for connections that nobody has.
     places: Semaphore,
+    /// Those who wait for one.
+    waiting: AtomicU64,
+    /// Places that were given back since the start.
+    given_back: AtomicU64,
+    lately: Mutex<Lately>,
     /// Connections of each user, also those on their way in.
     users: [Mutex<HashMap<UserId, u32>>; SHARDS],
     handshakes: Semaphore,
     allowance: Mutex<Allowance>,
+}
+
+/// How many places had been given back at two moments.
+#[derive(Debug)]
+struct Lately {
+    older: (Instant, u64),
+    newer: (Instant, u64),
 }
 
 /// Handshakes that may begin now, filled up as time passes.
@@ -52,6 +71,9 @@ impl Door {
         Self {
             limits,
             places: Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)),
+            waiting: AtomicU64::new(0),
+            given_back: AtomicU64::new(0),
+            lately: Mutex::new(Lately::new(Instant::now())),
             users: std::array::from_fn(|_| Mutex::default()),
             handshakes: Semaphore::new(limits.handshakes_at_once.max(1)),
             allowance: Mutex::new(Allowance {
@@ -89,8 +111,8 @@ impl Door {
     }
 
     /// A place for a connection of this user, who may have `most` at a time; 0: any number. Waits
-    /// a while for one to be given back: after a storm of cuts those who come again may be here
-    /// before their old connections were seen to have ended.
+    /// a while for one to be given back, if as many were lately: after a storm of cuts those who come
+    /// again may be here before their old connections were seen to have ended.
     ///
     /// # Errors
     /// 503 `busy`: the server is full; 429 `rate_limited`: the user has as many as one may have.
@@ -116,16 +138,26 @@ impl Door {
     }
 
     async fn place(&self, entropy: &dyn Entropy) -> Result<SemaphorePermit<'_>, Problem> {
-        // The semaphore is never closed.
-        match tokio::time::timeout(self.limits.place_wait, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(later(Code::Busy, "all connections are taken", entropy)),
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
         }
+        let full = || later(Code::Busy, "all connections are taken", entropy);
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        let given_back = self.given_back.load(Ordering::Relaxed);
+        let lately = self.lately.lock().count(given_back, Instant::now());
+        if before >= lately + FEW_WAIT {
+            return Err(full());
+        }
+        // The semaphore is never closed.
+        let place = tokio::time::timeout(self.limits.place_wait, self.places.acquire());
+        place.await.ok().and_then(Result::ok).ok_or_else(full)
     }
 
     /// A connection of this user has ended.
     pub(crate) fn give_back(&self, user: UserId) {
         self.places.add_permits(1);
+        self.given_back.fetch_add(1, Ordering::Relaxed);
         let mut users = self.shard(user).lock();
         let Some(count) = users.get_mut(&user) else { return };
         *count -= 1;
@@ -154,6 +186,30 @@ impl Drop for Seat {
         if !self.is_passed_on {
             self.shared.door.give_back(self.user);
         }
+    }
+}
+
+/// One who waits, counted until dropped.
+struct Waits<'a>(&'a AtomicU64);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Lately {
+    fn new(now: Instant) -> Self {
+        Self { older: (now, 0), newer: (now, 0) }
+    }
+
+    /// How many of `total` came within the last one to two seconds, or since this was asked before, if
+    /// that is longer ago.
+    fn count(&mut self, total: u64, now: Instant) -> u64 {
+        if now - self.newer.0 >= LATELY {
+            self.older = std::mem::replace(&mut self.newer, (now, total));
+        }
+        total - self.older.1.min(total)
     }
 }
 
@@ -245,5 +301,37 @@ mod tests {
         };
         let (place, ()) = tokio::join!(door.place(&entropy), go);
         assert!(place.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_wait_for_a_place_as_were_given_back_lately_and_others_are_refused_at_once() {
+        let entropy = SeededEntropy::new(1);
+        let limits = DoorLimits { connections: 10, ..DoorLimits::default() };
+        let door = Door::new(limits);
+        let refused_at_once = async |come: usize| {
+            let began = Instant::now();
+            let one = async || {
+                let refused = door.place(&entropy).await.is_err();
+                refused && began.elapsed() < Duration::from_millis(1)
+            };
+            let all = futures::future::join_all((0..come).map(|_| one())).await;
+            all.into_iter().filter(|at_once| *at_once).count()
+        };
+        for _ in 0..10 {
+            door.place(&entropy).await.unwrap().forget();
+        }
+        assert_eq!(refused_at_once(20).await, 16, "nobody has left: four may wait");
+        for _ in 0..7 {
+            door.give_back(UserId::from_bits(1));
+        }
+        for _ in 0..7 {
+            door.place(&entropy).await.unwrap().forget();
+        }
+        assert_eq!(refused_at_once(20).await, 9, "seven have left: seven more may wait");
+        tokio::time::sleep(LATELY * 3).await;
+        refused_at_once(1).await;
+        tokio::time::sleep(LATELY).await;
+        assert_eq!(refused_at_once(20).await, 16, "they left long ago");
+        assert_eq!(door.waiting.load(Ordering::Relaxed), 0);
     }
 }
