@@ -73,7 +73,8 @@ pub struct RealtimeConfig {
 /// How many may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Most connections at a time; more are refused (503 `busy`), unless places are being given back.
+    /// Most connections at a time; more are refused (503 `busy`), unless places are being given
+    /// back.
     pub connections: usize,
     /// How long who may come in waits for such a place.
     pub place_wait: Duration,

@@ -23,8 +23,8 @@ const SPREAD: u32 = 4;
 
 /// What "lately" means for places that were given back.
 const LATELY: Duration = Duration::from_secs(1);
-/// So many may wait for a place although none was given back lately. A full server needs its sockets
-/// for requests, so not more wait than there may be places for.
+/// So many may wait for a place although none was given back lately. A full server needs its
+/// sockets for requests, so not more wait than there may be places for.
 const FEW_WAIT: u64 = 4;
 
 /// Counts of those who are in and those who are on their way in.
@@ -111,8 +111,8 @@ impl Door {
     }
 
     /// A place for a connection of this user, who may have `most` at a time; 0: any number. Waits
-    /// a while for one to be given back, if as many were lately: after a storm of cuts those who come
-    /// again may be here before their old connections were seen to have ended.
+    /// a while for one to be given back, if as many were lately: after a storm of cuts those who
+    /// come again may be here before their old connections were seen to have ended.
     ///
     /// # Errors
     /// 503 `busy`: the server is full; 429 `rate_limited`: the user has as many as one may have.
@@ -203,8 +203,8 @@ impl Lately {
         Self { older: (now, 0), newer: (now, 0) }
     }
 
-    /// How many of `total` came within the last one to two seconds, or since this was asked before, if
-    /// that is longer ago.
+    /// How many of `total` came within the last one to two seconds, or since this was asked before,
+    /// if that is longer ago.
     fn count(&mut self, total: u64, now: Instant) -> u64 {
         if now - self.newer.0 >= LATELY {
             self.older = std::mem::replace(&mut self.newer, (now, total));
