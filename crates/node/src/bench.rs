@@ -1,13 +1,19 @@
 //! `klatch bench`: load from a second process, a table and JSON at the end.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use klatch_domain::{Clock as _, Entropy as _};
-use klatch_loadgen::{Pin, Sizes, Target, Workload};
+use klatch_loadgen::{Children, Pin, Report, Sizes, Target, Workload};
 
 use crate::host::{self, SystemClock, SystemEntropy};
+
+/// What the run's thread has for its calls: as much as a main thread.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// How long a run may take to end once its servers were asked to.
+const END_WAIT: Duration = Duration::from_secs(30);
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
@@ -75,22 +81,20 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
         environment: unlimited(),
         data_root: args.data_root.clone().unwrap_or_else(std::env::temp_dir),
     };
-    let report = klatch_loadgen::run(
-        &klatch_loadgen::Args {
-            workloads: workloads(&args.workloads)?,
-            target: spawn,
-            baseline_argv: Some(vec![exe.into(), "bench-baseline".into()]),
-            sizes: sizes(&args),
-            repetitions: args.repetitions,
-            seconds: args.seconds.unwrap_or(if args.small { 0.5 } else { 10.0 }),
-            pin: args.pin.then(|| Pin { server: vec![0], load: vec![1] }),
-            unix_seconds: now.0 / 1000,
-            nonce: u64::from_be_bytes(nonce),
-            command_line: program_name(command_line),
-            durability: None,
-        },
-        &mut std::io::stderr(),
-    )?;
+    let report = until_asked_to_end(klatch_loadgen::Args {
+        workloads: workloads(&args.workloads)?,
+        target: spawn,
+        baseline_argv: Some(vec![exe.into(), "bench-baseline".into()]),
+        sizes: sizes(&args),
+        repetitions: args.repetitions,
+        seconds: args.seconds.unwrap_or(if args.small { 0.5 } else { 10.0 }),
+        pin: args.pin.then(|| Pin { server: vec![0], load: vec![1] }),
+        unix_seconds: now.0 / 1000,
+        nonce: u64::from_be_bytes(nonce),
+        command_line: program_name(command_line),
+        durability: None,
+        children: Children::default(),
+    })?;
     host::say(&report.markdown());
     if let Some(file) = args.json {
         std::fs::write(&file, report.json()?)
@@ -98,6 +102,30 @@ pub(crate) fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
     anyhow::ensure!(report.is_clean(), "messages were lost, doubled, out of order or refused");
     Ok(())
+}
+
+/// Runs it on a thread of its own. Asked to end, it ends its servers; the run ends with them, and
+/// removes what it has written.
+fn until_asked_to_end(args: klatch_loadgen::Args) -> anyhow::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = host::Signals::listen()?;
+        let children = args.children.clone();
+        let (tell, mut told) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("klatch-bench".to_owned()).stack_size(STACK_BYTES).spawn(
+            move || {
+                // Nobody waits any more for a run that was asked to end and did not.
+                let _ = tell.send(klatch_loadgen::run(&args, &mut std::io::stderr()));
+            },
+        )?;
+        tokio::select! {
+            report = &mut told => return report.context("the run panicked")?,
+            () = signals.asked_to_end() => children.end(),
+        }
+        let ended = tokio::time::timeout(END_WAIT, told).await;
+        anyhow::ensure!(ended.is_ok(), "asked to end; its files may be left behind");
+        anyhow::bail!("ended before all was measured, as asked")
+    })
 }
 
 fn sizes(args: &BenchArgs) -> Sizes {

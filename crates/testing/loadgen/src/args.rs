@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
+use crate::child::Children;
 use crate::server::Target;
 
 /// A kind of load.
@@ -283,4 +284,6 @@ pub struct Args {
     pub command_line: String,
     /// What an acknowledgement is worth, if the server does not say it.
     pub durability: Option<String>,
+    /// Those that it starts; to end them ends the run.
+    pub children: Children,
 }

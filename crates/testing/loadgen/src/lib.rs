@@ -32,6 +32,7 @@ mod ws;
 
 pub use args::{Args, Pin, Sizes, Workload};
 pub use baseline::baseline_server;
+pub use child::Children;
 pub use machine::Machine;
 pub use proc::Memory;
 pub use report::{Report, Row};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::child::Process;
+use crate::args::Args;
+use crate::child::{Children, Process};
 use crate::engine::Door;
 use crate::http::Http;
 use crate::identity::Issuer;
@@ -73,6 +74,7 @@ pub(crate) struct Server {
     pub(crate) issuer: Issuer,
     target: Target,
     cpus: Option<Vec<usize>>,
+    children: Children,
     directory: Option<PathBuf>,
     /// Whom its clients trust, if it speaks TLS.
     trust: Option<Trust>,
@@ -83,14 +85,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the target with an empty data directory called `name`, or takes the given one. With
     /// `tls` it serves https and wss, with a certificate made for it.
-    pub(crate) fn start(
-        target: &Target,
-        issuer: &Issuer,
-        name: &str,
-        cpus: Option<&[usize]>,
-        tls: bool,
-    ) -> Result<Self> {
-        let (address, pid, directory) = match target {
+    pub(crate) fn start(args: &Args, issuer: &Issuer, name: &str, tls: bool) -> Result<Self> {
+        let (address, pid, directory) = match &args.target {
             Target::Given { address, pid, .. } => (*address, *pid, None),
             Target::Spawn { data_root, .. } => {
                 let own = format!("klatch-bench-{}-{name}", std::process::id());
@@ -102,8 +98,9 @@ impl Server {
             pid,
             address,
             issuer: issuer.clone(),
-            target: target.clone(),
-            cpus: cpus.map(<[usize]>::to_vec),
+            target: args.target.clone(),
+            cpus: args.pin.as_ref().map(|pin| pin.server.clone()),
+            children: args.children.clone(),
             directory,
             trust: None,
             start_seconds: 0.0,
@@ -158,7 +155,7 @@ impl Server {
             environment.push(("KLATCH_SERVER__TLS__KEY".into(), file(KEY_FILE)));
         }
         let log = directory.join("server.log");
-        let start = || Process::start(&argv, &environment, &log);
+        let start = || Process::start(&self.children, &argv, &environment, &log);
         let process = crate::machine::on(self.cpus.as_deref(), start)?;
         self.pid = Some(process.pid());
         self.process = Some(process);

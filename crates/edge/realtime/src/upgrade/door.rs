@@ -23,10 +23,6 @@ const SPREAD: u32 = 4;
 
 /// What "lately" means for places that were given back.
 const LATELY: Duration = Duration::from_secs(1);
-/// So many may wait for a place although none was given back lately. A full server needs its
-/// sockets for requests, so not more wait than there may be places for.
-const FEW_WAIT: u64 = 4;
-
 /// Counts of those who are in and those who are on their way in.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -146,7 +142,8 @@ impl Door {
         let _waits = Waits(&self.waiting);
         let given_back = self.given_back.load(Ordering::Relaxed);
         let lately = self.lately.lock().count(given_back, Instant::now());
-        if before >= lately + FEW_WAIT {
+        // A full server needs its sockets for requests: not more wait than there may be places for.
+        if before >= lately {
             return Err(full());
         }
         // The semaphore is never closed.
@@ -288,6 +285,8 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let limits = DoorLimits { connections: 2, ..DoorLimits::default() };
         let door = Door::new(limits);
+        door.place(&entropy).await.unwrap().forget();
+        door.give_back(UserId::from_bits(1));
         let first = door.place(&entropy).await.unwrap();
         door.place(&entropy).await.unwrap().forget();
         assert_eq!(door.open(), 2);
@@ -320,18 +319,18 @@ mod tests {
         for _ in 0..10 {
             door.place(&entropy).await.unwrap().forget();
         }
-        assert_eq!(refused_at_once(20).await, 16, "nobody has left: four may wait");
+        assert_eq!(refused_at_once(20).await, 20, "nobody has left");
         for _ in 0..7 {
             door.give_back(UserId::from_bits(1));
         }
         for _ in 0..7 {
             door.place(&entropy).await.unwrap().forget();
         }
-        assert_eq!(refused_at_once(20).await, 9, "seven have left: seven more may wait");
+        assert_eq!(refused_at_once(20).await, 13, "seven have left, so seven may wait");
         tokio::time::sleep(LATELY * 3).await;
         refused_at_once(1).await;
         tokio::time::sleep(LATELY).await;
-        assert_eq!(refused_at_once(20).await, 16, "they left long ago");
+        assert_eq!(refused_at_once(20).await, 20, "they left long ago");
         assert_eq!(door.waiting.load(Ordering::Relaxed), 0);
     }
 }

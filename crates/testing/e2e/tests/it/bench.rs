@@ -1,6 +1,10 @@
 //! `klatch bench`, small: every workload runs, and finds nothing lost, doubled or out of order.
 
-use klatch_e2e::server::{Exit, quiet, run};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use klatch_e2e::server::{Exit, binary, quiet, run};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Rows of a whole run, by their names.
@@ -80,4 +84,35 @@ async fn a_small_bench_of_everything_finds_nothing_wrong() {
     assert!(of(acks)["figures"]["receiving_s_per_million_acks"].is_object(), "{}", of(acks));
     let left = std::fs::read_dir(here.path()).unwrap().count();
     assert_eq!(left, 1, "data directories are removed");
+}
+
+/// Command lines of processes that name this directory.
+fn processes_of(directory: &std::path::Path) -> Vec<String> {
+    let name = directory.file_name().unwrap().to_str().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|it| std::fs::read_to_string(it.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains(name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bench_that_is_asked_to_end_leaves_neither_servers_nor_files_behind() {
+    let _turn = quiet::beside_others().await.unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let root = here.path().to_str().unwrap();
+    let mut bench = std::process::Command::new(binary().unwrap())
+        .args(["bench", "rooms", "--small", "--seconds", "30", "--data-root", root])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(bench.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("server ready")));
+    assert_eq!(processes_of(here.path()).len(), 2, "the bench and its server");
+    let pid = i32::try_from(bench.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let said: Vec<String> = said.map(Result::unwrap).collect();
+    assert_eq!(bench.wait().unwrap().code(), Some(1));
+    assert!(said.last().is_some_and(|line| line.contains("as asked")), "{said:?}");
+    assert_eq!(processes_of(here.path()), Vec::<String>::new());
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0, "data directories are removed");
 }

@@ -103,7 +103,8 @@ impl Bench<'_> {
     fn bare_writer(&mut self, groups: u32, size: u32) -> Result<Option<Bare>> {
         let Some(argv) = &self.args.baseline_argv else { return Ok(None) };
         let cpus = self.args.pin.as_ref().map(|pin| pin.server.as_slice());
-        let (process, address) = crate::machine::on(cpus, || Process::listening(argv))?;
+        let (process, address) =
+            crate::machine::on(cpus, || Process::listening(&self.args.children, argv))?;
         let client = BareClient::connect(address, groups, size, self.frame_bytes)
             .context("connecting to the bare writer")?;
         Ok(Some(Bare { process, client }))

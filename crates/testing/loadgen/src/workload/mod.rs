@@ -92,8 +92,7 @@ impl<'a> Bench<'a> {
 
     fn start(&mut self, name: &str, tls: bool) -> Result<Server> {
         let name = format!("{name}-{}", self.samples.len());
-        let cpus = self.args.pin.as_ref().map(|pin| pin.server.as_slice());
-        let server = Server::start(&self.args.target, &self.issuer, &name, cpus, tls)?;
+        let server = Server::start(self.args, &self.issuer, &name, tls)?;
         self.say(&format!("  server ready after {:.2} s", server.start_seconds));
         if self.durability.is_none() {
             self.durability = server.metrics().durability().map(str::to_owned);

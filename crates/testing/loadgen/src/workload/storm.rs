@@ -73,7 +73,8 @@ impl Bench<'_> {
     fn bare_handshakes(&mut self, count: u32) -> Result<Option<f64>> {
         let Some(argv) = &self.args.baseline_argv else { return Ok(None) };
         let cpus = self.args.pin.as_ref().map(|pin| pin.server.as_slice());
-        let (process, address) = crate::machine::on(cpus, || Process::listening(argv))?;
+        let (process, address) =
+            crate::machine::on(cpus, || Process::listening(&self.args.children, argv))?;
         let issuer = Issuer::with_secret(self.args.unix_seconds, BARE_SECRET);
         let tokens: Vec<String> =
             (0..count).map(|number| issuer.token(&user(number))).collect::<Result<_>>()?;

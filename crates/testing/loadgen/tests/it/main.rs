@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use klatch_loadgen::{Args, Sizes, Target, Workload, baseline_server, run};
+use klatch_loadgen::{Args, Children, Sizes, Target, Workload, baseline_server, run};
 
 const CHILD: &str = "KLATCH_LOADGEN_TEST_IS_BARE_WRITER";
 
@@ -40,6 +40,7 @@ fn args() -> Args {
         nonce: 1,
         command_line: "test".to_owned(),
         durability: None,
+        children: Children::default(),
     }
 }
 
