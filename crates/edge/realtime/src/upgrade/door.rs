@@ -23,6 +23,7 @@ const SPREAD: u32 = 4;
 
 /// What "lately" means for places that were given back.
 const LATELY: Duration = Duration::from_secs(1);
+
 /// Counts of those who are in and those who are on their way in.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -40,11 +41,12 @@ pub(crate) struct Door {
     allowance: Mutex<Allowance>,
 }
 
-/// How many places had been given back at two moments.
+/// How many places had been given back at two moments, and when the newer one was.
 #[derive(Debug)]
 struct Lately {
-    older: (Instant, u64),
-    newer: (Instant, u64),
+    older: u64,
+    newer: u64,
+    at: Instant,
 }
 
 /// Handshakes that may begin now, filled up as time passes.
@@ -64,9 +66,11 @@ pub(super) struct Seat {
 
 impl Door {
     pub(crate) fn new(limits: DoorLimits) -> Self {
+        let connections = limits.connections.min(Semaphore::MAX_PERMITS);
+        let limits = DoorLimits { connections, ..limits };
         Self {
             limits,
-            places: Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)),
+            places: Semaphore::new(connections),
             waiting: AtomicU64::new(0),
             given_back: AtomicU64::new(0),
             lately: Mutex::new(Lately::new(Instant::now())),
@@ -197,16 +201,17 @@ impl Drop for Waits<'_> {
 
 impl Lately {
     fn new(now: Instant) -> Self {
-        Self { older: (now, 0), newer: (now, 0) }
+        Self { older: 0, newer: 0, at: now }
     }
 
     /// How many of `total` came within the last one to two seconds, or since this was asked before,
     /// if that is longer ago.
     fn count(&mut self, total: u64, now: Instant) -> u64 {
-        if now - self.newer.0 >= LATELY {
-            self.older = std::mem::replace(&mut self.newer, (now, total));
+        if now - self.at >= LATELY {
+            self.older = std::mem::replace(&mut self.newer, total);
+            self.at = now;
         }
-        total - self.older.1.min(total)
+        total.saturating_sub(self.older)
     }
 }
 
